@@ -1,0 +1,3 @@
+"""Candles from crypto exchanges into Kafka."""
+
+__version__ = "0.1.0"
