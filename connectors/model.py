@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from math import isfinite
 from typing import Final, NamedTuple
 
@@ -75,6 +76,17 @@ class Subscription(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.exchange}:{self.trading_pair}:{self.interval}"
+
+
+class CloseReason(StrEnum):
+    """Why a closed candle is thought closed."""
+
+    UNKNOWN = "UNKNOWN"
+    EXCHANGE_FLAG = "EXCHANGE_FLAG"
+    NEXT_CANDLE = "NEXT_CANDLE"
+    CLOCK = "CLOCK"
+    REST_CONFIRMED = "REST_CONFIRMED"
+    REST_ROW = "REST_ROW"
 
 
 class CandleData:
