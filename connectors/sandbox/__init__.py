@@ -1,0 +1,21 @@
+"""Pretend exchanges on localhost, which speak each exchange's dialect and know the truth.
+
+In reading order:
+
+    grid        which open times exist
+    listing     which pairs are listed
+    tape        all the trades of a pair, as a pure function of its seed
+    market      candles, read off the tapes
+    dialect     the contract of a dialect: how one exchange speaks
+    clock       market time, faster than real time
+    budget      pure: counted limits
+    feed        pure: when a candle is pushed on a channel
+    faults      pure: misbehaviours on request
+    journal     what happened, and which limits were overstepped
+    control     the addresses below `/-/`: clock, truth, pairs, faults, journal
+    socket      one WebSocket connection
+    server      HTTP and WebSocket on one port
+
+and one module for each exchange family, found by being here. Nothing here imports an adapter:
+the sandbox is an independent witness, written from protocol cards and recorded frames.
+"""
