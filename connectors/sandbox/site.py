@@ -1,0 +1,190 @@
+"""One market of the sandbox: HTTP requests and handshakes, counted, misbehaving on request."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from itertools import count
+from math import ceil
+
+import orjson
+from aiohttp import web
+
+from connectors.sandbox.budget import Window
+from connectors.sandbox.clock import MarketClock
+from connectors.sandbox.connection import Connection
+from connectors.sandbox.dialect import (
+    Channel,
+    Conversation,
+    Dialect,
+    Frame,
+    HttpReply,
+    HttpRequest,
+    Moment,
+    World,
+)
+from connectors.sandbox.faults import Fault
+from connectors.sandbox.journal import ConnectionRecord, Journal
+from connectors.sandbox.market import Market
+
+_numbers = count(1)
+
+
+@dataclass(slots=True)
+class _RefusedError(Exception):
+    """A request that gets this reply instead of its own."""
+
+    reply: HttpReply
+
+
+class MarketSite:
+    """The market `/{dialect.market}/`. `faults` gives those that concern it now."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        clock: MarketClock,
+        seed: int,
+        faults: Callable[[str], Iterable[Fault]],
+    ) -> None:
+        self.dialect = dialect
+        self.clock = clock
+        self.market = Market(
+            dialect.book or dialect.market, dialect.listings, dialect.intervals, seed
+        )
+        self.journal = Journal(dialect.market)
+        self.connections: set[Connection] = set()
+        self.address = ""
+        limits = dialect.limits
+        self._pools = {name: Window(rate) for name, rate in limits.rest.items()}
+        self._attempts = Window(limits.attempts) if limits.attempts else None
+        self._messages = Window(limits.messages) if limits.messages else None
+        self._faults = faults
+
+    def world(self) -> World:
+        """Return what the dialect may know now."""
+        place = f"{self.address}/{self.dialect.market}"
+        return World(
+            self.clock.now(), self.market, f"http://{place}", f"ws://{place}", self._refuses
+        )
+
+    def filtered(self, frames: list[Frame], channel: Channel, now: Moment) -> list[Frame]:
+        """Return what the faults leave of these frames."""
+        for fault in self._faults(self.dialect.market):
+            frames = fault.frames(frames, channel, now.real)
+        return frames
+
+    def message_window(self) -> Window | None:
+        """Return the window in which a new connection's messages are counted."""
+        rate = self.dialect.limits.messages
+        return Window(rate) if rate and rate.per == "connection" else self._messages
+
+    def _refuses(self, trading_pair: str, interval: str) -> bool:
+        now = self.clock.now().real
+        return any(
+            fault.refuses(trading_pair, interval, now)
+            for fault in self._faults(self.dialect.market)
+        )
+
+    # --- HTTP
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a plain request or a WebSocket handshake."""
+        asked = await _asked(request)
+        self.journal.requests[asked.path] += 1
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._handshake(request, asked)
+        return self._response(self._reply(asked))
+
+    def _reply(self, asked: HttpRequest) -> HttpReply:
+        world = self.world()
+        reply = self.dialect.answer(asked, world)
+        for charge in reply.charges:
+            pool = self._pools[charge.pool]
+            if not pool.take(charge.weight, world.now.market):
+                return self._too_many(charge.pool, charge.weight, world)
+        for fault in self._faults(self.dialect.market):
+            reply = fault.reply(reply, self.dialect, world)
+        return reply
+
+    def _too_many(self, name: str, weight: int, world: World) -> HttpReply:
+        pool, now = self._pools[name], world.now.market
+        self.journal.overstep(f"rest:{name}", pool.rate.allowed, pool.used + weight, now)
+        wait = ceil(max(1.0, pool.free_in(weight, now) / self.clock.speed))
+        return self.dialect.slow_down(wait if self.dialect.retry_after else None, world)
+
+    def _response(self, reply: HttpReply) -> web.Response:
+        world = self.world()
+        headers = {"Date": formatdate(world.now.market, usegmt=True)}
+        for name, pool in self._pools.items():
+            headers |= self.dialect.budget_headers(name, pool.used, world)
+        return _response(reply, headers)
+
+    # --- WebSocket
+
+    async def _handshake(self, request: web.Request, asked: HttpRequest) -> web.StreamResponse:
+        try:
+            conversation = self._admitted(asked)
+        except _RefusedError as refused:
+            return self._response(refused.reply)
+        now = self.clock.now().market
+        record = ConnectionRecord(
+            next(_numbers), self.dialect.market, asked.path, now, conversation.channels
+        )
+        connection = Connection(self, conversation, request, record)
+        self.journal.connections.append(record)
+        self.connections.add(connection)
+        try:
+            return await connection.run()
+        finally:
+            self.connections.discard(connection)
+
+    def _admitted(self, asked: HttpRequest) -> Conversation:
+        world = self.world()
+        if not all(fault.admits(world.now.real) for fault in self._faults(self.dialect.market)):
+            raise _RefusedError(self.dialect.server_error(world))
+        self._count_attempt(world)
+        self._count_connections(world)
+        accepted = self.dialect.connect(asked, world)
+        if isinstance(accepted, HttpReply):
+            raise _RefusedError(accepted)
+        return accepted
+
+    def _count_attempt(self, world: World) -> None:
+        window = self._attempts
+        if window is None or window.take(1, world.now.market):
+            return
+        self.journal.overstep("attempts", window.rate.allowed, window.used + 1, world.now.market)
+        raise _RefusedError(self.dialect.refuse_connection("attempts", world))
+
+    def _count_connections(self, world: World) -> None:
+        allowed, seen = self.dialect.limits.connections, len(self.connections) + 1
+        if allowed is not None and seen > allowed:
+            self.journal.overstep("connections", allowed, seen, world.now.market)
+            raise _RefusedError(self.dialect.refuse_connection("connections", world))
+
+
+async def _asked(request: web.Request) -> HttpRequest:
+    return HttpRequest(
+        method=request.method,
+        path=request.match_info["path"] or "/",
+        query=dict(request.query),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.read(),
+    )
+
+
+def _response(reply: HttpReply, headers: Mapping[str, str]) -> web.Response:
+    body, kind = _body(reply.body)
+    return web.Response(
+        status=reply.status,
+        body=body,
+        headers={"Content-Type": kind, **headers, **reply.headers},
+    )
+
+
+def _body(body: object) -> tuple[bytes, str]:
+    if isinstance(body, bytes):
+        return body, "application/json"
+    if isinstance(body, str):
+        return body.encode(), "text/plain; charset=utf-8"
+    return orjson.dumps(body), "application/json"
