@@ -210,21 +210,26 @@ class Child:
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP)."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a frozen one go on (SIGCONT)."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask it to end."""
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
         self.resume()
 
     def kill(self) -> None:
         """End it at once, and wait until it is gone."""
-        self._process.kill()
+        self._signal(signal.SIGKILL)
         self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal it and what it started in turn (mvn may be a script around its Java)."""
+        if self.running():
+            os.killpg(self.pid, number)
 
     async def ended(self, seconds: float) -> bool:
         """Wait for its end; False when ``seconds`` have passed first."""
