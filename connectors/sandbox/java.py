@@ -127,7 +127,7 @@ class Bundle:
         if self.folder.is_dir():
             return self.folder
         cache = process.made(cache_folder())
-        lock = await process.lock(cache / f"{self.name}.lock")
+        lock = await process.lock(cache / "maven.lock")
         try:
             if not self.folder.is_dir():  # another process may have been faster
                 await self._fetch(cache)
@@ -136,6 +136,8 @@ class Bundle:
         return self.folder
 
     async def _fetch(self, cache: Path) -> None:
+        for half_done in cache.glob(f".{self.name}-*"):  # by one that was killed: we have the lock
+            shutil.rmtree(half_done, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=cache) as work:
             log = cache / f"{self.name}.maven.log"
             child = process.Child([_mvn(), *self._goal(Path(work))], log)

@@ -92,12 +92,14 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_resolved_once(programs: Path) -> None:
     """However many ask for a bundle, at once or later, Maven fetches it once."""
+    (half_done := java.cache_folder() / ".thing-1-killed").mkdir(parents=True)
     _script(programs / "mvn", FETCHES)
     folders = await asyncio.gather(*(BUNDLE.resolve() for _ in range(3)))
     (programs / "mvn").unlink()
     again = await BUNDLE.resolve()
 
     assert {*folders, again} == {BUNDLE.folder}
+    assert not half_done.exists()
     assert (BUNDLE.folder / "thing.jar").read_text() == "jar\n"
     assert len((java.cache_folder() / "asked").read_text().splitlines()) == 1
 
@@ -117,7 +119,7 @@ async def test_maven_fails(programs: Path) -> None:
     assert not BUNDLE.folder.exists()
     log = java.cache_folder() / "thing-1.maven.log"
     assert log.read_text() == "no route to anywhere\n"
-    assert sorted(os.listdir(java.cache_folder())) == ["thing-1.lock", log.name]
+    assert sorted(os.listdir(java.cache_folder())) == ["maven.lock", log.name]
 
 
 async def test_maven_cancelled(programs: Path) -> None:
