@@ -24,7 +24,7 @@ def _running(service: LocalKafka | LocalRegistry) -> Iterator[None]:
     try:
         asyncio.run(service.start())
     except SetupError as missing:
-        pytest.fail(str(missing), pytrace=False)
+        raise pytest.fail.Exception(str(missing), pytrace=False) from None
     try:
         yield
     finally:

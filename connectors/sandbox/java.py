@@ -136,8 +136,7 @@ class Bundle:
         return self.folder
 
     async def _fetch(self, cache: Path) -> None:
-        for half_done in cache.glob(f".{self.name}-*"):  # by one that was killed: we have the lock
-            shutil.rmtree(half_done, ignore_errors=True)
+        self._sweep(cache)
         with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=cache) as work:
             log = cache / f"{self.name}.maven.log"
             child = process.Child([_mvn(), *self._goal(Path(work))], log)
@@ -150,6 +149,11 @@ class Bundle:
                     f"Maven could not fetch {self.name}, which is needed once: see {log}, "
                     "and give Maven access to a repository"
                 )
+
+    def _sweep(self, cache: Path) -> None:
+        """Remove what one left half-done that was killed; only the owner of the lock may."""
+        for folder in cache.glob(f".{self.name}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _goal(self, work: Path) -> list[str]:
         """Maven's arguments, after writing the pom that they speak of."""
