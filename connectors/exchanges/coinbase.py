@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -192,7 +193,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
 
     def _candles(self, frame: dict[str, Any]) -> list[CandleData]:
         at = frame.get("timestamp")
-        event_time = None if at is None else milliseconds(at)
+        event_time = None if at is None else milliseconds(datetime.fromisoformat(at))
         candles = [
             _candle(row, self._channel(row.get("product_id")), event_time)
             for event in frame["events"]

@@ -37,10 +37,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import sha256
 from operator import attrgetter
 from typing import Any, ClassVar
 from urllib.parse import urlencode
-from uuid import uuid4
 
 from connectors.adapter import (
     Closing,
@@ -73,6 +73,7 @@ SPOT = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d
 FUTURES = tuple(interval for interval in SPOT if interval != "6h")
 UNITS = {"m": "min", "h": "hour", "d": "day", "w": "week", "M": "month"}
 
+CANDLES, TOKEN, LISTING = 3.0, 10.0, 10.0  # REST weights; that of the listing is UNKNOWN: high
 OK, WRONG, TOO_MANY = "200000", "400100", "429000"
 
 LIMITS = Limits(
@@ -105,11 +106,13 @@ class _KuCoin(ExchangeAdapter):
         return self.ws  # not without a token: see opening
 
     def opening(self, group: str = "") -> Generator[RestRequest, RestReply, Opening]:
-        reply = yield RestRequest(method="POST", url=f"{self.api}/api/v1/bullet-public", weight=10)
+        url = f"{self.api}/api/v1/bullet-public"
+        reply = yield RestRequest(url=url, method="POST", weight=TOKEN)
         with _reading(reply):
             told = _data(reply.json())
             server = told["instanceServers"][0]
-            query = urlencode({"token": told["token"], "connectId": uuid4().hex})
+            name = sha256(told["token"].encode()).hexdigest()[:16]  # as unique as the token
+            query = urlencode({"token": told["token"], "connectId": name})
             return Opening(
                 url=f"{server['endpoint']}?{query}",
                 ping_every=server["pingInterval"] / 1000,
@@ -167,7 +170,7 @@ class _KuCoin(ExchangeAdapter):
         return told
 
     def rest_weight(self, limit: int) -> float:
-        return 3.0
+        return CANDLES
 
     def read_rest_reply(self, reply: RestReply, request: RestRequest) -> RestAnswer:
         if reply.status not in (200, 429):
@@ -203,7 +206,7 @@ class KuCoinSpot(_KuCoin):
         return Grid(604_800, 0) if interval == "1w" else grid_of(interval)
 
     def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-        reply = yield RestRequest(url=f"{self.api}/api/v2/symbols")
+        reply = yield RestRequest(url=f"{self.api}/api/v2/symbols", weight=LISTING)
         with _reading(reply):
             return [
                 Instrument(row["symbol"], row["symbol"], tradable=row["enableTrading"])
@@ -213,7 +216,7 @@ class KuCoinSpot(_KuCoin):
     def _candle(self, topic: str | None, data: dict[str, Any]) -> CandleData:
         row, time = data["candles"], data.get("time")
         return CandleData(
-            int(row[0]), row[1], row[3], row[4], row[2], row[5], row[6],
+            int(row[0]) * 1000, row[1], row[3], row[4], row[2], row[5], row[6],
             channel=topic, event_time=time,
         )  # fmt: skip
 
@@ -267,7 +270,7 @@ class KuCoinPerpetual(_KuCoin):
         return Grid(604_800, None) if interval == "1w" else grid_of(interval)
 
     def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-        reply = yield RestRequest(url=f"{self.api}/api/v1/contracts/active")
+        reply = yield RestRequest(url=f"{self.api}/api/v1/contracts/active", weight=LISTING)
         with _reading(reply):
             return [_contract(row) for row in _data(reply.json()) if row["type"] == "FFWCSX"]
 
@@ -292,7 +295,7 @@ class KuCoinPerpetual(_KuCoin):
         volume = self._volume(data["symbol"], lots)
         turnover = None if float(row[5]) == lots else row[5]
         return CandleData(
-            int(row[0]), row[1], row[3], row[4], row[2], volume, turnover,
+            int(row[0]) * 1000, row[1], row[3], row[4], row[2], volume, turnover,
             channel=topic, event_time=data.get("time"),
         )  # fmt: skip
 

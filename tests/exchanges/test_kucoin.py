@@ -76,15 +76,19 @@ def test_the_token_dialogue(market: type[ExchangeAdapter], name: str):
     recorded = item(name)
     dialogue = market().opening()
     request = next(dialogue)
-    openings = [ended(market().opening(), reply(recorded["frame"])) for _ in range(2)]
+    wanted, data = recorded["request"], recorded["frame"]["data"]
+    tokens = [data["token"], "made up=="]
+    openings = [
+        ended(market().opening(), reply({"code": "200000", "data": {**data, "token": token}}))
+        for token in tokens
+    ]
     urls = [urlsplit(opening.url) for opening in openings]
     queries = [parse_qs(url.query) for url in urls]
 
-    wanted, data = recorded["request"], recorded["frame"]["data"]
     assert (wanted["method"], wanted["url"]) == (request.method, request.url)
     assert request.weight == 10
     assert data["instanceServers"][0]["endpoint"] == f"wss://{urls[0].netloc}/"
-    assert [data["token"]] == queries[0]["token"]
+    assert tokens == [query["token"][0] for query in queries]
     assert "=" not in urls[0].query.split("&")[0].removeprefix("token=")
     assert queries[0]["connectId"] != queries[1]["connectId"]
     assert (18.0, True, 86_400) == (
