@@ -1,0 +1,1 @@
+"""Clients that others wrote read candles off the sandbox."""
