@@ -26,6 +26,7 @@ from connectors.adapter import (
     Quiet,
     QuietBars,
     Rate,
+    Ready,
     RestPages,
     RestReply,
     RestRequest,
@@ -34,7 +35,7 @@ from connectors.errors import UsageError
 from connectors.model import Grid, Interval, Subscription
 
 from .advice import fail, listed, require
-from .items import items_of
+from .items import Item, items_of
 from .messages import encodes, size_of, times_in, values_of
 from .pairs import reply_of, rows_of, usual_pairs
 
@@ -530,18 +531,19 @@ def check_opening(adapter_class: AdapterClass) -> None:
         try:
             request = next(dialogue)
         except StopIteration as end:
-            check_opening_result(end.value)
+            demand_opening(end.value)
         else:
             _check_dialogue_request("opening", request)
 
 
-def check_opening_result(opening: Any) -> None:
-    """What ``opening`` returns says where to connect (this takes the result, not the class)."""
+def demand_opening(opening: Any, where: object = "") -> None:
+    """What ``opening`` returned says where to connect."""
     require(
         isinstance(opening, Opening) and re.match(r"wss?://[^/\s]+", opening.url),
         "opening() returns Opening(url='wss://…')",
         opening,
         "return the address, with the token of the reply where there is one",
+        where,
     )
     require(
         all(map(encodes, opening.messages))
@@ -549,6 +551,7 @@ def check_opening_result(opening: Any) -> None:
         "first messages that JSON can hold, and seconds above zero",
         opening,
         "correct Opening.messages, ping_every or expires (exchanges often say milliseconds)",
+        where,
     )
 
 
@@ -689,6 +692,33 @@ def check_evidence(adapter_class: AdapterClass) -> None:
     )
 
 
+def check_ready_comes(adapter_class: AdapterClass) -> None:
+    """Who waits for a greeting before subscribing knows it when it comes."""
+    items = items_of(adapter_class.name)
+    opening = _opened(adapter_class, [item for item in items if item.kind == "rest_token"])
+    if opening is None or not opening.awaits_ready:
+        return
+    frames = [item for item in items if item.kind.startswith("ws_")]
+    adapter = _ready(adapter_class)
+    require(
+        any(isinstance(_parse_quietly(adapter, item.frame), Ready) for item in frames),
+        "Ready from parse_ws_message for some recorded frame, since Opening.awaits_ready is set",
+        f"not for any of {listed(item.id for item in frames)}",
+        "return Ready() for the greeting or the accepted login, and record it",
+    )
+
+
+def _opened(adapter_class: AdapterClass, tokens: list[Item]) -> Opening | None:
+    dialogue = adapter_class().opening()
+    try:
+        next(dialogue)
+        for item in tokens:
+            dialogue.send(reply_of(item))
+    except StopIteration as end:
+        return end.value if isinstance(end.value, Opening) else None
+    return None
+
+
 def check_own_state(adapter_class: AdapterClass) -> None:
     """Two adapters of one exchange share nothing that an item changes."""
     untouched, used = adapter_class(), adapter_class()
@@ -718,9 +748,10 @@ def _state(adapter: ExchangeAdapter) -> str:
     return f"{getattr(adapter, '__dict__', {})} {shared}"
 
 
-def _parse_quietly(adapter: ExchangeAdapter, frame: Any) -> None:
+def _parse_quietly(adapter: ExchangeAdapter, frame: Any) -> Any:
     with contextlib.suppress(Exception):  # the checks of items report it
-        adapter.parse_ws_message(frame)
+        return adapter.parse_ws_message(frame)
+    return None
 
 
 def _drive_quietly(adapter: ExchangeAdapter, reply: RestReply) -> None:
@@ -749,5 +780,5 @@ CHECKS: tuple[Check, ...] = (
     check_channels, check_subscribe_messages, check_subscription_payload, check_noise, check_limits,
     check_heartbeat, check_close_facts, check_grid, check_rest_pages, check_rest_request,
     check_rest_plain, check_opening, check_instruments, check_instruments_garbage, check_purity,
-    check_docstring, check_evidence, check_own_state,
+    check_docstring, check_evidence, check_ready_comes, check_own_state,
 )  # fmt: skip

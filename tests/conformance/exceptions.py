@@ -6,6 +6,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from .advice import fail
+
 FILE = Path(__file__).with_name("exceptions.toml")
 
 
@@ -26,7 +28,7 @@ def reasons(text: str | None = None) -> dict[tuple[str, str], str]:
 def hold_to_reason(run: Callable[[], None], reason: str | None, where: str) -> None:
     """Run a check; with a reason it has to fail, or the reason is out of date."""
     try:
-        run()
+        _advised(run, where)
     except AssertionError:
         if reason is None:
             raise
@@ -35,3 +37,17 @@ def hold_to_reason(run: Callable[[], None], reason: str | None, where: str) -> N
         f"{where} holds now, but exceptions.toml says that it cannot: {reason}\n"
         f"do next:  remove the check from that entry"
     )
+
+
+def _advised(run: Callable[[], None], where: str) -> None:
+    """An error of the adapter's own is a failure with advice, too."""
+    try:
+        run()
+    except AssertionError:
+        raise
+    except Exception as error:
+        came = f"{type(error).__name__}: {error}"
+        advice = (
+            "see the last line of the adapter in the traceback: it cannot read what it was given"
+        )
+        fail("an answer", came, advice, where)

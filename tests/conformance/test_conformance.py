@@ -38,7 +38,7 @@ def test_item(item: Item, check: str, record_property: Record) -> None:
     reason = REASONS.get((item.id, check))
     record_property("conformance", ("item", item.id, check, reason))
     run = wire.checks_of(item)[check]
-    hold_to_reason(lambda: run(exchanges.get(item.market), item), reason, f"{item.id} {check}")
+    hold_to_reason(lambda: run(exchanges.get(item.market), item), reason, f"{item} ({check})")
 
 
 def test_every_folder_of_items_has_an_adapter() -> None:

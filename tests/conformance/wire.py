@@ -33,7 +33,7 @@ from connectors.adapter import (
 from connectors.model import CandleData, Instrument, Subscription
 
 from .advice import fail, listed, require
-from .contract import NOW, check_opening_result
+from .contract import NOW, demand_opening
 from .items import Item, items_of
 from .messages import (
     Leaf,
@@ -612,7 +612,7 @@ def check_token(adapter_class: AdapterClass, item: Item) -> None:
         opening = end.value
     else:
         fail("opening() ends after the token", "it asks on", "return Opening(url=…)", item)
-    check_opening_result(opening)
+    demand_opening(opening, item)
     require(
         quote(str(token), safe="") in opening.url,
         f"the token, url-encoded ({quote(str(token), safe='')}), in the address",
