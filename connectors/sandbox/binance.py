@@ -69,7 +69,13 @@ def _joined(base: str, quote: str) -> str:
 
 
 _ETH_BTC = Listing(
-    "ETH-BTC", "ETHBTC", Decimal("0.03517"), Decimal("0.00001"), Decimal("0.0001"), 10
+    "ETH-BTC",
+    "ETHBTC",
+    Decimal("0.03517"),
+    Decimal("0.00001"),
+    Decimal("0.001"),
+    10,
+    usual_trade=Decimal("0.01"),
 )
 _SHIB = Listing(
     "1000SHIB-USDT", "1000SHIBUSDT", Decimal("0.024710"), Decimal("0.000001"), Decimal(1), 8

@@ -15,7 +15,10 @@ class Listing:
     `tick` is the smallest step of the price (quote units), `lot` the smallest traded amount in
     base units: where the exchange counts contracts, the contract size. With fewer than one
     trade a minute the pair is *quiet*: many of its bars have no trades. An alias is another
-    name for the book of the pair `alias_of`.
+    name for the book of the pair `alias_of`. `usual_trade` is in quote units.
+
+    What the dialect prints must be exact, or the truth is not what was sent: a quote volume has
+    as many digits as `tick` and `lot` together.
     """
 
     trading_pair: str
@@ -25,6 +28,7 @@ class Listing:
     lot: Decimal
     trades_per_minute: float
     alias_of: str | None = None
+    usual_trade: Decimal = Decimal(250)
 
     @property
     def base(self) -> str:

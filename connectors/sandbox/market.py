@@ -15,8 +15,6 @@ from connectors.sandbox.tape import EPOCH, Path, Tape
 FIRST_OPEN = EPOCH // 1_000
 """No bar opens before this, in UNIX seconds: the listing of every pair."""
 
-_USUAL_TRADE = Decimal(250)  # quote units
-
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -130,7 +128,7 @@ class Market:
             f"{self._seed}:{listing.trading_pair}",
             int(listing.price / listing.tick),
             listing.trades_per_minute,
-            float(max(Decimal(1), _USUAL_TRADE / listing.price / listing.lot)),
+            float(max(Decimal(1), listing.usual_trade / listing.price / listing.lot)),
         )
 
 

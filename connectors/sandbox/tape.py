@@ -18,7 +18,8 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000  # milliseconds
 
 EPOCH = 1_577_836_800_000  # 2020-01-01T00:00Z: the first trades of every pair
 
-_MINUTES, _HOURS, _DAYS = 48, 32, 16  # how many different ones there are; even, for the mirrors
+_HOURS, _DAYS = 32, 16  # how many different ones there are; even, for the mirrors
+_TRADES = 3_000  # about how many different ones: the busier the pair, the fewer its minutes
 _DAILY_MOVE = 0.02  # how far the price usually goes in a day
 _FAR = 0.20  # deviation from the first price at which it surely turns back
 
@@ -121,7 +122,7 @@ class Tape:
         self._lots = lots
         self._step = max(1.0, price * _DAILY_MOVE / max(1.0, 1_440 * trades_per_minute) ** 0.5)
         self._minutes: list[_Minute] = []
-        while len(self._minutes) < _MINUTES:
+        while len(self._minutes) < min(512, max(48, _TRADES / trades_per_minute)):
             self._minutes += self._minute_and_mirror()
         self._hours = self._compose(_HOURS, 60, [minute.whole for minute in self._minutes])
         self._days = self._compose(_DAYS, 24, [hour.whole for hour in self._hours])
