@@ -1,0 +1,108 @@
+"""Pure: what waits to be sent to the live topics, and only the newest of it when it is too much.
+
+While there is room every state is kept, in order, per partition. A partition that gets one more
+state when there is no room keeps only the newest unsent state of each subscription from then on,
+until it has been emptied; what that replaces is counted as conflated. So the outbox never holds
+more than ``capacity`` states plus one a subscription, however long Kafka is away.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Final, NamedTuple
+
+from connectors.kafka.records import Place
+
+CAPACITY: Final = 20_000
+
+
+class State(NamedTuple):
+    """One state of an open candle, encoded; ``token`` stands for its subscription."""
+
+    key: bytes
+    value: bytes
+    timestamp: int
+    token: Hashable
+
+
+class _Lane:
+    """What waits for one partition: all states in order, or only the newest of each token."""
+
+    __slots__ = ("newest", "states")
+
+    def __init__(self) -> None:
+        self.states: deque[State] = deque()
+        self.newest: dict[Hashable, State] | None = None
+
+    def __len__(self) -> int:
+        return len(self.states if self.newest is None else self.newest)
+
+    def conflate(self) -> None:
+        self.newest = {state.token: state for state in self.states}
+        self.states.clear()
+
+    def first(self) -> State:
+        return self.states[0] if self.newest is None else next(iter(self.newest.values()))
+
+    def drop_first(self) -> None:
+        if self.newest is None:
+            self.states.popleft()
+        else:
+            del self.newest[next(iter(self.newest))]
+            self.newest = self.newest or None
+
+
+class Outbox:
+    """A bounded buffer: ``size`` states wait, ``conflated`` ones were replaced by newer ones."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self.conflated = 0
+        self._lanes: dict[Place, _Lane] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether the next state may replace another: time to read more slowly."""
+        return self.size >= self.capacity
+
+    def add(self, place: Place, state: State) -> None:
+        """Keep one more state for a partition. Never blocks, never refuses."""
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = self._lanes[place] = _Lane()
+        if lane.newest is None:
+            if self.size < self.capacity:
+                lane.states.append(state)
+                self.size += 1
+                return
+            waited = len(lane)
+            lane.conflate()
+            self._lost(waited - len(lane))
+        newest = lane.newest
+        if newest is None:
+            newest = lane.newest = {}
+        if state.token in newest:
+            self.conflated += 1
+        else:
+            self.size += 1
+        newest[state.token] = state
+
+    def waiting(self) -> list[Place]:
+        """The partitions for which something waits."""
+        return [place for place, lane in self._lanes.items() if len(lane)]
+
+    def take(self, place: Place, accept: Callable[[State], bool]) -> int:
+        """Hand the states of a partition out, oldest first, while ``accept`` takes them."""
+        lane = self._lanes[place]
+        taken = 0
+        while len(lane) and accept(lane.first()):
+            lane.drop_first()
+            taken += 1
+        self.size -= taken
+        return taken
+
+    def _lost(self, count: int) -> None:
+        self.size -= count
+        self.conflated += count

@@ -1,0 +1,181 @@
+"""Reading committed records up to the high watermark, and on.
+
+The end is the *high watermark*, asked for by a client that does not honour transactions. A
+read-committed one is told the last stable offset, which may lie before committed records of ours
+when somebody else's transaction is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from connectors.errors import Unreachable
+from connectors.kafka.bounded import end_client, within
+from connectors.kafka.cluster import Cluster, probe
+from connectors.kafka.topics import partition_counts
+
+START_SECONDS: Final = 30.0
+STALL_SECONDS: Final = 60.0
+ASK_SECONDS: Final = 10.0  # for one request
+AGAIN_SECONDS: Final = 0.2  # a leader that moves makes a request fail for a moment
+_POLL_MS: Final = 200
+
+
+class Stored(NamedTuple):
+    """A record as it lies in Kafka; ``timestamp`` in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+async def watermarks(
+    cluster: Cluster, topic: str, partitions: Iterable[int] | None = None
+) -> dict[int, tuple[int, int]]:
+    """Of each partition the first offset that is kept and the high watermark (exclusive).
+
+    Without ``partitions``, of all. SetupError when there is no such topic.
+    """
+    if partitions is None:
+        partitions = await _partitions(cluster, topic)
+    places = [TopicPartition(topic, partition) for partition in partitions]
+    async with _consumer(cluster, "read_uncommitted") as consumer:
+        ends = await _insist(lambda: consumer.end_offsets(places))
+        starts = await _insist(lambda: consumer.beginning_offsets(places))
+    return {place.partition: (starts[place], ends[place]) for place in places}
+
+
+async def read_topic(
+    cluster: Cluster,
+    topic: str,
+    start: Mapping[int, int] | None = None,
+    *,
+    partitions: Iterable[int] | None = None,
+    follow: bool = False,
+    stall: float = STALL_SECONDS,
+) -> AsyncIterator[Stored]:
+    """Every committed record of a topic up to the high watermark of now, then what follows.
+
+    From the offsets in ``start``, elsewhere from the beginning; per partition in order of offset.
+    With ``follow`` it goes on without end. Raises Unreachable, naming position, stable offset and
+    watermark, when for ``stall`` seconds nothing came although the watermark is not reached: an
+    open transaction, or brokers that are away.
+    """
+    marks = await watermarks(cluster, topic, partitions)
+    ends = {TopicPartition(topic, number): end for number, (_, end) in marks.items()}
+    async with _consumer(cluster, "read_committed") as consumer:
+        consumer.assign(list(ends))
+        for place in ends:
+            consumer.seek(place, (start or {}).get(place.partition, marks[place.partition][0]))
+        async for place, records in _to_watermark(consumer, ends, stall):
+            for record in records:
+                if follow or record.offset < ends[place]:
+                    yield _stored(record)
+        while follow:
+            for records in (await _poll(consumer)).values():
+                for record in records:
+                    yield _stored(record)
+
+
+async def _to_watermark(
+    consumer: Any, ends: Mapping[TopicPartition, int], stall: float
+) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    positions = await _positions(consumer, ends)
+    moved = time.monotonic()
+    while any(positions[place] < ends[place] for place in ends):
+        for place, records in (await _poll(consumer)).items():
+            yield place, records
+        before, positions = positions, await _positions(consumer, ends)
+        if positions != before:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > stall:
+            raise Unreachable(_stalled(consumer, positions, ends, stall))
+
+
+def _stalled(
+    consumer: Any,
+    positions: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    stall: float,
+) -> str:
+    place = next(place for place in ends if positions[place] < ends[place])
+    return (
+        f"reading {place.topic}, partition {place.partition}, stands still for {stall:g} s at "
+        f"position {positions[place]}, stable offset {consumer.last_stable_offset(place)}, "
+        f"watermark {ends[place]}: a transaction there is open, or brokers are away"
+    )
+
+
+async def _poll(consumer: Any) -> dict[TopicPartition, list[Any]]:
+    """What has arrived; positions pass markers, aborted and compacted records by themselves."""
+    found: dict[TopicPartition, list[Any]] = await within(
+        ASK_SECONDS, consumer.getmany(timeout_ms=_POLL_MS)
+    )
+    return found
+
+
+async def _positions(consumer: Any, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    return {place: await within(ASK_SECONDS, consumer.position(place)) for place in places}
+
+
+async def _insist(ask: Any, seconds: float = START_SECONDS) -> Any:
+    """Ask again after any error of Kafka's but a lack of rights, until ``seconds`` have passed."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return await within(ASK_SECONDS, ask())
+        except TopicAuthorizationFailedError:
+            raise
+        except (KafkaError, TimeoutError):
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _partitions(cluster: Cluster, topic: str) -> range:
+    return range((await partition_counts(cluster, [topic]))[topic])
+
+
+@asynccontextmanager
+async def _consumer(cluster: Cluster, isolation: str) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **cluster.options,
+        isolation_level=isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=10_000,
+    )
+    try:
+        await _started(cluster, consumer)
+        yield consumer
+    finally:
+        await end_client(consumer)
+
+
+async def _started(cluster: Cluster, consumer: Any) -> None:
+    try:
+        await within(START_SECONDS, consumer.start())
+    except (KafkaError, TimeoutError) as error:
+        await probe(cluster)
+        raise Unreachable(f"Kafka at {cluster.bootstrap} lets no reader in ({error!r})") from error
+
+
+def _stored(record: Any) -> Stored:
+    return Stored(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.key,
+        record.value,
+        record.timestamp,
+    )
