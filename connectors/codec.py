@@ -129,9 +129,67 @@ _NULL: Final = b"\x00"
 _SOME: Final = b"\x02"
 _FIVE_NULL: Final = struct.Struct("<5dB").pack
 _FIVE_SOME: Final = struct.Struct("<5dBd").pack
-_TWO_NULL: Final = _NULL * 2
 _TWO_SOME: Final = struct.Struct("<BdBd").pack
 _DOUBLE: Final = struct.Struct("<d").pack
+_UNKNOWN: Final = CloseReason.UNKNOWN
+
+
+@lru_cache(maxsize=1024)
+def _above(left: int) -> bytes:
+    packed = bytearray()
+    while left > 0x7F:
+        packed.append(left & 0x7F | 0x80)
+        left >>= 7
+    packed.append(left)
+    return bytes(packed)
+
+
+@lru_cache(maxsize=1024)
+def _long(number: int) -> bytes:
+    """Zigzag, then seven bits a byte, the lowest first."""
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f"{number} does not fit into 64 bits")
+    return _above(number << 1 if number >= 0 else ~(number << 1))
+
+
+@lru_cache(maxsize=8192)
+def _some_long(number: int) -> bytes:
+    return _SOME + _long(number)
+
+
+_LOWEST: Final = [bytes((low << 1 | 0x80,)) for low in range(64)]
+
+
+@lru_cache(maxsize=256)
+def _moment(time: int) -> bytes:
+    """As ``_long``, for times, which repeat within a burst and else move on a little."""
+    if 0x3F < time < 0x7FFF_FFFF_FFFF:
+        return _LOWEST[time & 0x3F] + _above(time >> 6)
+    return _long(time)
+
+
+@lru_cache(maxsize=256)
+def _some_moment(time: int) -> bytes:
+    return _SOME + _moment(time)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    return _long(len(data)) + data
+
+
+def _takers(base: float | None, quote: float | None) -> bytes:
+    return (_NULL if base is None else _SOME + _DOUBLE(base)) + (
+        _NULL if quote is None else _SOME + _DOUBLE(quote)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _ending(closed: bool, reason: CloseReason, revision: int, late: bool) -> bytes:
+    return b"".join((bytes((closed,)), _long(_REASONS[reason]), _long(revision), bytes((late,))))
+
+
+_OPEN: Final = _ending(False, _UNKNOWN, 0, False)
 
 
 class CandleEncoder:
@@ -168,12 +226,14 @@ class CandleEncoder:
                 if quote is None
                 else _FIVE_SOME(o, h, low, c, v, 2, quote),
                 _NULL if trades is None else _some_long(trades),
-                _takers(base, taken)
-                if base is None or taken is None
-                else _TWO_SOME(2, base, 2, taken),
-                _ending(closed, reason, revision, late),
-                _NULL if event is None else _some_long(event),
-                _long(published_at),
+                _TWO_SOME(2, base, 2, taken)
+                if base is not None and taken is not None
+                else _takers(base, taken),
+                _OPEN
+                if not (closed or revision or late) and reason is _UNKNOWN
+                else _ending(closed, reason, revision, late),
+                _NULL if event is None else _some_moment(event),
+                _moment(published_at),
             )
         )
 
@@ -181,41 +241,6 @@ class CandleEncoder:
         close_time = self._after(open_time)
         self._slot = self._constants + _long(open_time * 1000) + _long(close_time * 1000)
         self._open_time = open_time
-
-
-def _takers(base: float | None, quote: float | None) -> bytes:
-    return b"".join(
-        _NULL if figure is None else _SOME + _DOUBLE(figure) for figure in (base, quote)
-    )
-
-
-@lru_cache(maxsize=1024)
-def _ending(closed: bool, reason: CloseReason, revision: int, late: bool) -> bytes:
-    return b"".join((bytes((closed,)), _long(_REASONS[reason]), _long(revision), bytes((late,))))
-
-
-@lru_cache(maxsize=8192)
-def _some_long(number: int) -> bytes:
-    return _SOME + _long(number)
-
-
-@lru_cache(maxsize=1024)
-def _long(number: int) -> bytes:
-    """Zigzag, then seven bits a byte, the lowest first. What is packed often is packed again."""
-    if not -(1 << 63) <= number < 1 << 63:
-        raise ValueError(f"{number} does not fit into 64 bits")
-    left = number << 1 if number >= 0 else ~(number << 1)
-    packed = bytearray()
-    while left > 0x7F:
-        packed.append(left & 0x7F | 0x80)
-        left >>= 7
-    packed.append(left)
-    return bytes(packed)
-
-
-def _string(text: str) -> bytes:
-    data = text.encode()
-    return _long(len(data)) + data
 
 
 # --- candles in -----------------------------------------------------------------------------------
