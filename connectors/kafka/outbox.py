@@ -38,9 +38,10 @@ class _Lane:
     def __len__(self) -> int:
         return len(self.states if self.newest is None else self.newest)
 
-    def conflate(self) -> None:
+    def conflate(self) -> dict[Hashable, State]:
         self.newest = {state.token: state for state in self.states}
         self.states.clear()
+        return self.newest
 
     def first(self) -> State:
         return self.states[0] if self.newest is None else next(iter(self.newest.values()))
@@ -72,22 +73,17 @@ class Outbox:
         lane = self._lanes.get(place)
         if lane is None:
             lane = self._lanes[place] = _Lane()
-        if lane.newest is None:
-            if self.size < self.capacity:
-                lane.states.append(state)
-                self.size += 1
-                return
-            waited = len(lane)
-            lane.conflate()
-            self._lost(waited - len(lane))
+        self.size += 1
         newest = lane.newest
         if newest is None:
-            newest = lane.newest = {}
-        if state.token in newest:
-            self.conflated += 1
-        else:
-            self.size += 1
-        newest[state.token] = state
+            if self.size <= self.capacity:
+                lane.states.append(state)
+                return
+            waited = len(lane)
+            newest = lane.conflate()
+            self._replaced(waited - len(newest))
+        self._replaced(state.token in newest)
+        newest[state.token] = state  # keeps the place in the queue that the token had
 
     def waiting(self) -> list[Place]:
         """The partitions for which something waits."""
@@ -103,6 +99,6 @@ class Outbox:
         self.size -= taken
         return taken
 
-    def _lost(self, count: int) -> None:
+    def _replaced(self, count: int) -> None:
         self.size -= count
         self.conflated += count
