@@ -427,4 +427,4 @@ def answer_of_status(reply: RestReply) -> RestAnswer:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of a numeric Retry-After header, None where there is none."""
     value = headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else None
+    return float(value) if value.isascii() and value.replace(".", "", 1).isdigit() else None

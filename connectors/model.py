@@ -19,7 +19,10 @@ UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "
 MONDAY: Final = 345_600
 """1970-01-05 00:00 UTC: the anchor of weeks that begin on Monday."""
 
-_INTERVAL = re.compile(r"([1-9]\d{0,3})([smhdwM])")
+LATEST: Final = 1e20
+"""Nanoseconds of the year 5138: a larger number is no time."""
+
+_INTERVAL = re.compile(r"([1-9][0-9]{0,3})([smhdwM])")
 _PAIR = re.compile(r"[A-Z0-9][A-Z0-9._$]*-[A-Z0-9][A-Z0-9._$]*")
 _EXCHANGE = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
@@ -211,7 +214,7 @@ def milliseconds(raw: float | str | datetime) -> int:
         return round((raw if raw.tzinfo else raw.replace(tzinfo=UTC)).timestamp() * 1000)
     if isinstance(raw, str):
         return milliseconds(_number_or_datetime(raw))
-    if isinstance(raw, bool) or not isfinite(raw) or raw < 0:
+    if isinstance(raw, bool) or not 0 <= raw < LATEST:
         raise ValueError(f"{raw!r} is not a time")
     if raw < 100_000_000_000:
         return round(raw * 1000)

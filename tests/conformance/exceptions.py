@@ -45,7 +45,7 @@ def _advised(run: Callable[[], None], where: str) -> None:
         run()
     except AssertionError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the author is told
         came = f"{type(error).__name__}: {error}"
         advice = (
             "see the last line of the adapter in the traceback: it cannot read what it was given"
