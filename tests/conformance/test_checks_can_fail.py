@@ -117,6 +117,8 @@ class Counting(Toy):
         return [{"id": self.drawn, "topics": list(channels)}]
 
 
+ANYTHING: Any = 7
+"""Of a type that the contract forbids."""
 TOKEN = RestRequest(method="POST", url="https://toy.example/token")
 LIST = RestRequest(url="https://toy.example/instruments")
 NO_WS = {"get_ws_supported_intervals": gives([]), "get_ws_url": gives("")}
@@ -160,7 +162,7 @@ CONTRACT: list[tuple[contract.Check, type[ExchangeAdapter], str]] = [
     (contract.check_heartbeat, broken(heartbeat=None), "who pings"),
     (contract.check_close_facts, broken(close_flag=1), "bool"),
     (contract.check_close_facts, broken(close_grace=-1), "seconds"),
-    (contract.check_close_facts, broken(quiet_bars=QuietBars(rest="no")), "unknown"),
+    (contract.check_close_facts, broken(quiet_bars=QuietBars(rest=ANYTHING)), "unknown"),
     (contract.check_grid, broken(grid=gives(Grid(60))), "a step of"),
     (contract.check_grid, broken(grid=lambda self, i: Grid(self.step(i), 3600)), "midnight"),
     (contract.check_rest_pages, broken(rest_pages=gives(RestPages(1))), "two rows"),
@@ -364,7 +366,7 @@ WIRE: list[tuple[str, str, type[ExchangeAdapter], str]] = [
     ("03-candle-shape", "candles", broken(parse_ws_message=gives([])), "at least one candle"),
     ("10-confirm", "reply", broken(parse_ws_message=gives(Confirmed())), "Confirmed with"),
     ("10-confirm", "reply", broken(parse_ws_message=gives(Confirmed("9"))), "as str"),
-    ("10-confirm", "reply", broken(parse_ws_message=gives(Confirmed(7))), "as str"),
+    ("10-confirm", "reply", broken(parse_ws_message=gives(Confirmed(ANYTHING))), "as str"),
     (
         "10-confirm",
         "reply",

@@ -218,13 +218,9 @@ def check_rest_candles(adapter_class: AdapterClass, item: Item) -> None:
     reply = reply_of(item)
     _check_candles(adapter.parse_rest_response(reply.json(), request), item, flagged=False)
     answer = adapter.read_rest_reply(reply, request)
-    require(
-        isinstance(answer, Rows),
-        "Rows from read_rest_reply",
-        answer,
-        "return Rows(self.parse_rest_response(reply.json(), request)) for a good reply",
-        item,
-    )
+    if not isinstance(answer, Rows):
+        advice = "return Rows(self.parse_rest_response(reply.json(), request)) for a good reply"
+        fail("Rows from read_rest_reply", answer, advice, item)
     _check_candles(answer.candles, item, flagged=False)
 
 
@@ -544,7 +540,8 @@ def check_dialogue_request(adapter_class: AdapterClass, item: Item) -> None:
     """The first request of a dialogue equals the recorded one."""
     method = "opening" if item.kind == "rest_token" else "instruments"
     request = next(getattr(adapter_class(), method)(), None)
-    require(request, f"a request from {method}()", request, "yield the recorded request", item)
+    if request is None:
+        fail(f"a request from {method}()", request, "yield the recorded request", item)
     _check_same_request(request, item, method)
 
 
