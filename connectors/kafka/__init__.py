@@ -3,7 +3,7 @@
 * ``cluster``   where Kafka is, how to log in, and in one sentence why it cannot be reached
 * ``bounded``   no call of aiokafka is awaited without a limit, no ended client leaves anything
 * ``failures``  the table: what an exception of aiokafka means and what to do about it
-* ``records``   a record, what makes Kafka refuse it, and packing records into batches
+* ``batches``   a record, what makes Kafka refuse it, and packing records into batches
 * ``reader``    reading committed records up to the high watermark, and on
 * ``shard``     closed candles and coverage, exactly once: one transactional id, life after life
 * ``outbox``    pure: what waits to be sent, newest first when it is too much
@@ -21,7 +21,7 @@ from connectors.kafka.live import LivePublisher
 from connectors.kafka.outbox import Outbox
 from connectors.kafka.quiet import quieten
 from connectors.kafka.reader import Stored, read_topic, watermarks
-from connectors.kafka.records import Record, refusal
+from connectors.kafka.batches import Record, refusal
 from connectors.kafka.shard import Limits, Shard
 from connectors.kafka.topics import TopicPlan, TopicSpec, ensure, missing
 

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster
 from connectors.kafka.outbox import CAPACITY, Outbox, State
-from connectors.kafka.records import BATCH_BYTES, LATEST_TIMESTAMP, Place
+from connectors.kafka.batches import BATCH_BYTES, LATEST_TIMESTAMP, RECORD_BYTES, Place
 
 IDEMPOTENT: Final[Mapping[str, Any]] = {
     "acks": "all",
@@ -197,7 +197,7 @@ class LivePublisher:
 
     def _append(self, batch: Any, state: State) -> bool:
         key, value, timestamp, _ = state
-        if len(key) + len(value) > BATCH_BYTES or not 0 <= timestamp <= LATEST_TIMESTAMP:
+        if len(key) + len(value) > RECORD_BYTES or not 0 <= timestamp <= LATEST_TIMESTAMP:
             return True  # Kafka would refuse the whole batch: taken, but not sent
         return batch.append(timestamp=timestamp, key=key, value=value) is not None
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Final, NamedTuple
 
-from connectors.kafka.records import Place
+from connectors.kafka.batches import Place
 
 CAPACITY: Final = 20_000
 

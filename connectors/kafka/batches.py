@@ -9,6 +9,10 @@ BATCH_BYTES: Final = 128 * 1024
 """The size of a batch before compression. aiokafka cannot split one, so it stays well below the
 topics' ``max.message.bytes``."""
 
+RECORD_BYTES: Final = 512 * 1024
+"""The largest single record of the live publisher: it may be larger than a batch, then it is one
+by itself, but not larger than ``max.message.bytes`` when it does not compress."""
+
 LATEST_TIMESTAMP: Final = 253_402_300_799_999
 """The end of the year 9999 in milliseconds."""
 
