@@ -16,12 +16,12 @@ first exception; a transaction is committed only after each of its records was a
 a commit that returned counts; a shard is read to the high watermark taken after initialising.
 """
 
+from connectors.kafka.batches import Record, refusal
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.live import LivePublisher
 from connectors.kafka.outbox import Outbox
 from connectors.kafka.quiet import quieten
 from connectors.kafka.reader import Stored, read_topic, watermarks
-from connectors.kafka.batches import Record, refusal
 from connectors.kafka.shard import Limits, Shard
 from connectors.kafka.topics import TopicPlan, TopicSpec, ensure, missing
 

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 
+from connectors.kafka.batches import BATCH_BYTES, LATEST_TIMESTAMP, RECORD_BYTES, Place
 from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster
 from connectors.kafka.outbox import CAPACITY, Outbox, State
-from connectors.kafka.batches import BATCH_BYTES, LATEST_TIMESTAMP, RECORD_BYTES, Place
 
 IDEMPOTENT: Final[Mapping[str, Any]] = {
     "acks": "all",

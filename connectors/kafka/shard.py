@@ -25,11 +25,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from connectors.errors import RecordRefused, SetupError, ShardLost, Unreachable
+from connectors.kafka.batches import BATCH_BYTES, Place, Record, by_place, packed, refusal
 from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.failures import Stage, explain
 from connectors.kafka.reader import STALL_SECONDS, read_topic
-from connectors.kafka.batches import BATCH_BYTES, Place, Record, by_place, packed, refusal
 
 TRANSACTIONAL: Final[Mapping[str, Any]] = {
     "acks": "all",
