@@ -122,7 +122,7 @@ async def truth(sandbox: Sandbox, case: Case, first: int, last: int) -> list[lis
     ]
 
 
-def in_base_units(exchange: Any, case: Case, rows: list[list[float]]) -> list[list[float]]:
+def in_base_units(exchange: Any, case: Case, rows: list[list[float]]) -> list[list[Any]]:
     """Return ccxt's rows with KuCoin's contracts converted, see the head of this file."""
     if case.market != "kucoin_perpetual":
         return rows
