@@ -100,6 +100,17 @@ class Coverage:
             return SlotState.AHEAD
         return SlotState.MISSING if self.runs[self._at(open_time)].missing else SlotState.SETTLED
 
+    def is_empty(self, open_time: int) -> bool:
+        """Whether a settled slot is known to have no published candle.
+
+        Only of slots younger than the oldest of ``recent`` can that be told; of others, False.
+        """
+        return (
+            self.slot(open_time) is SlotState.SETTLED
+            and open_time not in self.recent
+            and (len(self.recent) < RECENT or open_time > min(self.recent))
+        )
+
     def missing(self) -> list[Run]:
         """The missing runs, oldest first, those given up included."""
         return [run for run in self.runs if run.missing]
@@ -112,7 +123,9 @@ class Coverage:
         known = self.recent.get(open_time)
         if revision and known is None:
             raise ValueError(f"slot {open_time}: revision {revision} of an unknown digest")
-        if known is not None and revision:
+        if known is not None and revision <= known.revision:
+            raise ValueError(f"slot {open_time}: revision {known.revision} is published already")
+        if known is not None:
             self._change(open_time, 0, digest - known.digest)
         elif self.slot(open_time) is SlotState.SETTLED:
             self._change(open_time, 1, digest)
