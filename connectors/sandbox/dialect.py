@@ -331,3 +331,8 @@ class Dialect(ABC):
 def text(value: Decimal, digits: int) -> str:
     """Return a decimal with exactly `digits` after the point, as exchanges print figures."""
     return f"{value:.{digits}f}"
+
+
+def plain(value: Decimal) -> str:
+    """Return a decimal without trailing zeros and without an exponent."""
+    return f"{value.normalize():f}"

@@ -59,6 +59,7 @@ from connectors.sandbox.dialect import (
     Rate,
     Send,
     World,
+    plain,
 )
 from connectors.sandbox.grid import DAY, Fixed, Step, steps
 from connectors.sandbox.listing import Listing, listed
@@ -98,11 +99,6 @@ _GRANULARITIES = {
 
 def _words(intervals: Iterable[str]) -> dict[str, str]:
     return {interval[:-1] + _WORDS[interval[-1]]: interval for interval in intervals}
-
-
-def plain(value: Decimal) -> str:
-    """Print a figure without trailing zeros and without an exponent."""
-    return f"{value.normalize():f}"
 
 
 # --- what is listed

@@ -57,6 +57,7 @@ from connectors.sandbox.dialect import (
     Rate,
     Send,
     World,
+    plain,
 )
 from connectors.sandbox.grid import DAY, Months, Step, steps
 from connectors.sandbox.listing import Listing, listed
@@ -120,11 +121,6 @@ CODES = {_code(interval): interval for interval in INTERVALS}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 _OPERATIONS = ("subscribe", "unsubscribe")
-
-
-def plain(value: Decimal) -> str:
-    """Print a figure without trailing zeros and without an exponent."""
-    return f"{value.normalize():f}"
 
 
 # --- what is listed

@@ -135,7 +135,7 @@ async def watched(exchange: Any, case: Case) -> list[list[float]]:
     while True:
         rows: list[list[float]] = await exchange.watch_ohlcv(case.symbol, "1m")
         if len(rows) >= WANTED + 3:
-            return rows[1 : WANTED + 1]
+            return sorted(rows)[1 : WANTED + 1]
 
 
 @pytest.mark.parametrize("case", CASES + QUIET, ids=str)
