@@ -58,15 +58,16 @@ _UNREADABLE: Final = (
 class UnknownSchema(ConnectorError):  # noqa: N818 - the schema is unknown, nothing is wrong
     """A value was written with a schema that is not at hand: look it up, ``add`` it, read again.
 
-    ``schema_id`` is the registry's id, or None in single-object encoding, where ``key`` is the
-    key of the schema in the topic of schemas.
+    ``schema_id`` is the registry's id, None in single-object encoding; there ``key`` is the key of
+    the schema in the topic of schemas, "" with a registry.
     """
 
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
-        self.schema_id = int.from_bytes(prefix[1:]) if prefix.startswith(CONFLUENT) else None
-        self.key = prefix[2:].hex()
-        name = self.key if self.schema_id is None else f"id {self.schema_id} of the registry"
+        registered = prefix.startswith(CONFLUENT)
+        self.schema_id = int.from_bytes(prefix[1:]) if registered else None
+        self.key = "" if registered else prefix[2:].hex()
+        name = f"id {self.schema_id} of a schema registry" if registered else self.key
         super().__init__(f"the schema that wrote this record is not at hand: {name}")
 
 

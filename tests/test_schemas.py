@@ -120,9 +120,8 @@ def test_released_versions_are_numbered_without_gaps(name: str) -> None:
 
 def incompatibilities(reader: str, writer: str) -> set[str]:
     """Why ``reader`` cannot read what ``writer`` wrote, as the Avro project's own check says."""
-    verdict = ReaderWriterCompatibilityChecker().get_compatibility(
-        avro.schema.parse(reader), avro.schema.parse(writer)
-    )
+    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # it is untyped
+    verdict = checker.get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
     if verdict.compatibility is SchemaCompatibilityType.compatible:
         return set()
     return set(verdict.messages)
