@@ -160,6 +160,10 @@ async def _greet(cluster: Cluster, host: str, port: int, topics: list[str], limi
             f"Kafka at {address} did not answer within {limit:g} s: "
             f"is it running, and is {cluster.security} what that port speaks?"
         ) from no
+    except (ConnectionResetError, ConnectionAbortedError, BrokenPipeError) as no:
+        raise Unreachable(
+            f"what listens at {address} hangs up: is {cluster.security} what that port speaks?"
+        ) from no
     except OSError as no:
         why = os.strerror(no.errno) if no.errno else "connection refused"
         raise Unreachable(

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from connectors.errors import Unreachable
+from connectors.errors import SetupError, Unreachable
 from connectors.kafka.bounded import end_client, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.topics import partition_counts
@@ -44,11 +44,16 @@ async def watermarks(
 ) -> dict[int, tuple[int, int]]:
     """Of each partition the first offset that is kept and the high watermark (exclusive).
 
-    Without ``partitions``, of all. SetupError when there is no such topic.
+    Without ``partitions``, of all. SetupError when there is no such topic or partition.
     """
-    if partitions is None:
-        partitions = await _partitions(cluster, topic)
-    places = [TopicPartition(topic, partition) for partition in partitions]
+    every = range((await partition_counts(cluster, [topic]))[topic])
+    places = [TopicPartition(topic, each) for each in (every if partitions is None else partitions)]
+    for place in places:
+        if place.partition not in every:
+            raise SetupError(
+                f"topic {topic} has {len(every)} partitions and no partition {place.partition}: "
+                "their number must never change"
+            )
     async with _consumer(cluster, "read_uncommitted") as consumer:
         ends = await _insist(lambda: consumer.end_offsets(places))
         starts = await _insist(lambda: consumer.beginning_offsets(places))
@@ -140,10 +145,6 @@ async def _insist(ask: Any, seconds: float = START_SECONDS) -> Any:
             if time.monotonic() > end:
                 raise
         await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def _partitions(cluster: Cluster, topic: str) -> range:
-    return range((await partition_counts(cluster, [topic]))[topic])
 
 
 @asynccontextmanager
