@@ -693,8 +693,23 @@ async def test_spot_history_is_the_truth(sandbox: Sandbox) -> None:
     ]
 
 
-async def test_no_candle_without_a_trade(sandbox: Sandbox) -> None:
-    """Subscribing brings no snapshot: each frame of a bar tells of more than the one before."""
+async def test_no_snapshot() -> None:
+    """Subscribing brings no candle as long as nothing is traded."""
+    async with (
+        Sandbox(port=0, speed=1e-9) as sandbox,
+        websockets.connect(await address(sandbox, "kucoin_spot")) as socket,
+        asyncio.timeout(10),
+    ):
+        await socket.send(json.dumps(Talk("kucoin_spot").wish("BTC-USDT_1week")))
+        heard = [json.loads(await socket.recv())["type"] for _ in range(2)]
+        for _ in range(5):
+            await socket.send('{"id":"1","type":"ping"}')
+            heard.append(json.loads(await socket.recv())["type"])
+    assert heard == ["welcome", "ack", *["pong"] * 5]
+
+
+async def test_updates_tell_of_trades(sandbox: Sandbox) -> None:
+    """Each frame of a bar tells of more trades than the one before."""
     async with (
         websockets.connect(await address(sandbox, "kucoin_spot")) as socket,
         asyncio.timeout(20),

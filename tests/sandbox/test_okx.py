@@ -585,6 +585,18 @@ async def test_closed_candles_are_the_truth(
     ]
 
 
+async def test_a_bar_ends_before_the_next_begins(sandbox: Sandbox) -> None:
+    """No frame of a bar goes before the closing frame of the bar before, only in one with it."""
+    opens: list[int] = []
+    url = f"{sandbox.url.replace('http', 'ws')}/okx_spot{BUSINESS}"
+    async with websockets.connect(url) as socket, asyncio.timeout(20):
+        await socket.send(json.dumps(wish("candle1m:BTC-USDT")))
+        while len(set(opens)) < 5:
+            data = json.loads(await socket.recv()).get("data")
+            opens += [int(data[-1][0])] if data else []
+    assert opens == sorted(opens)
+
+
 async def test_the_current_candle_comes_first(sandbox: Sandbox) -> None:
     """After the confirmation the current candle is pushed, trades or not."""
     url = f"{sandbox.url.replace('http', 'ws')}/okx_spot{BUSINESS}"
