@@ -57,6 +57,17 @@ _SNAPSHOT = 5  # bars
 _STREAMED = "5m"
 _CACHE = 300  # seconds of market time: how old Exchange's rows without both bounds may be
 _PRODUCTS = "/api/v3/brokerage/market/products"
+_STREAM_ORDER = ("high", "low", "open", "close", "volume")
+_REST_ORDER = ("low", "high", "open", "close", "volume")
+_UNUSED = (
+    "market_cap",
+    "base_cbrn",
+    "quote_cbrn",
+    "product_cbrn",
+    "icon_color",
+    "icon_url",
+    "display_name_overwrite",
+)
 
 
 def _hyphened(base: str, quote: str) -> str:
@@ -120,7 +131,9 @@ class CoinbaseAdvancedTrade(_Coinbase):
         if request.method != "GET" or match is None:
             return HttpReply("Not Found", 404)
         if match[1] is None:
-            return self._charged({"products": [self._product(one) for one in self.listings]})
+            products = [self._product(listing) for listing in self.listings]
+            found = {"products": products, "num_products": len(products), "pagination": None}
+            return self._charged(found)
         listing = world.market.symbols.get(match[1])
         if listing is None:
             message = f"Product {match[1]} not supported"
@@ -149,7 +162,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
         bars = world.market.bars(
             listing.trading_pair, interval, start, end, self._as_of(request, world.now)
         )
-        rows = [_candle(bar) for bar in bars if bar.trades][::-1][:limit]
+        rows = [_candle(bar, _REST_ORDER) for bar in bars if bar.trades][::-1][:limit]
         reply = self._charged({"candles": rows})
         return replace(reply, trading_pair=listing.trading_pair, interval=interval)
 
@@ -204,6 +217,13 @@ class CoinbaseAdvancedTrade(_Coinbase):
             "price_increment": _short(listing.tick),
             "display_name": listing.symbol,
             "product_venue": "CBE",
+            "approximate_quote_24h_volume": "0",
+            "new_at": "2023-01-01T00:00:00Z",
+            **dict.fromkeys(_UNUSED, ""),
+            "is_alpha_testing": False,
+            "about_description": "",
+            "best_bid_price": "",
+            "best_ask_price": "",
         }
 
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
@@ -296,7 +316,7 @@ class AdvancedTradeConversation(Conversation):
     # --- frames
 
     def _candles(self, kind: str, product: str, bars: list[Bar], now: Moment) -> Frame:
-        candles = [{**_candle(bar), "product_id": product} for bar in bars]
+        candles = [{**_candle(bar, _STREAM_ORDER), "product_id": product} for bar in bars]
         return self._frame("candles", {"type": kind, "candles": candles}, now)
 
     def _confirmation(self, now: Moment) -> Frame:
@@ -405,15 +425,9 @@ class CoinbaseExchange(_Coinbase):
         return HttpReply({"message": "Too many requests"}, 429, _retry_after(retry_after))
 
 
-def _candle(bar: Bar) -> dict[str, str]:
-    return {
-        "start": str(bar.open_time),
-        "high": _short(bar.high),
-        "low": _short(bar.low),
-        "open": _short(bar.open),
-        "close": _short(bar.close),
-        "volume": _short(bar.volume),
-    }
+def _candle(bar: Bar, order: Iterable[str]) -> dict[str, str]:
+    figures = {name: _short(getattr(bar, name)) for name in order}
+    return {"start": str(bar.open_time), **figures}
 
 
 def _row(bar: Bar) -> list[float]:
