@@ -69,6 +69,8 @@ def _cut_producer(producer: Any) -> None:
     accumulator._closed = True
     for batch in [*_flat(accumulator._batches.values()), *accumulator._pending_batches]:
         batch.future.cancel()
+        if batch._drain_waiter.done():
+            seen(batch._drain_waiter)
     transaction = producer._txn_manager and producer._txn_manager._transaction_waiter
     if transaction is not None and transaction.done():
         seen(transaction)

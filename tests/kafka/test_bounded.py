@@ -1,0 +1,71 @@
+"""Nothing is awaited without a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from connectors.errors import ShardLost, Unreachable
+from connectors.kafka import Limits, Record, Shard
+from connectors.kafka.bounded import within
+from tests.kafka.guarded import Guarded, frozen
+from tests.kafka.world import Script, World, never, until
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_a_limit_holds_against_work_that_resists() -> None:
+    """Work that swallows its cancellation cannot hold up whoever waits for it."""
+    may = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not may.is_set():
+            try:
+                await may.wait()
+            except asyncio.CancelledError:
+                continue
+
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await within(0.1, stubborn())
+    assert time.monotonic() - started < 1
+    may.set()
+
+
+async def test_a_frozen_kafka_holds_nobody_up(own: Guarded, own_world: World) -> None:
+    """With a frozen broker commit, take-over and close end within their limits, leaving no task."""
+    before = asyncio.all_tasks()
+    limits = Limits(start=1.0, read=1.0, send=1.0, commit=1.0, stop=0.3)
+    shard, idle = own_world.shard(limits=limits), own_world.shard(limits=limits)
+    await shard.take_over()
+    await shard.commit([own_world.candle(1), own_world.covered("one")])
+    with frozen(own):
+        started = time.monotonic()
+        with pytest.raises(ShardLost, match="nothing is committed"):
+            await shard.commit([own_world.candle(2), own_world.covered("two")])
+        with pytest.raises(Unreachable):
+            await idle.take_over()
+        await idle.close()
+        assert time.monotonic() - started < 5
+    assert await shard.take_over() == [(b"x:A-B:1m", b"one")]
+    await shard.close()
+    await until(lambda: asyncio.all_tasks() == before)
+
+
+@pytest.mark.parametrize("stage", ["start", "begin", "send", "commit"])
+async def test_a_producer_that_never_answers(world: World, stage: str) -> None:
+    """Whatever call of a producer never returns, the shard says so within its limit."""
+
+    limits = Limits(start=2.0 if stage != "start" else 0.2, send=0.2, commit=0.2, stop=0.2)
+    shard = world.shard(limits=limits, new_producer=Script(**{stage: never}))
+    started = time.monotonic()
+    with pytest.raises((ShardLost, Unreachable), match="did not answer in time"):
+        await _a_life(shard, world.candle(1))
+    assert time.monotonic() - started < 5
+
+
+async def _a_life(shard: Shard, record: Record) -> None:
+    await shard.take_over()
+    await shard.commit([record])

@@ -1,0 +1,41 @@
+"""Reading committed records to the end, and on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from connectors.errors import SetupError
+from connectors.kafka import Cluster, read_topic, watermarks
+from tests.kafka.world import World
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_a_topic_is_read_to_its_end_and_on(world: World) -> None:
+    """A reader gets every committed record from its offsets on, then what is committed later."""
+    shard = world.shard()
+    await shard.take_over()
+    await shard.commit([world.candle(n, partition=n % 3) for n in range(9)])
+    all_of_it = [record.value async for record in read_topic(world.cluster, world.closed)]
+    assert sorted(all_of_it) == [b"candle %d" % n for n in range(9)]
+
+    follower = read_topic(world.cluster, world.closed, {0: 2, 1: 3, 2: 3}, follow=True)
+    first = await anext(follower)
+    assert (first.partition, first.offset, first.value) == (0, 2, b"candle 6")
+    await shard.commit([world.candle(9)])
+    async with asyncio.timeout(10):
+        assert (await anext(follower)).value == b"candle 9"
+    await follower.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_an_empty_topic_is_read_at_once(world: World) -> None:
+    """Reading a topic without records ends by itself."""
+    assert [record async for record in read_topic(world.cluster, world.closed)] == []
+
+
+async def test_reading_a_topic_that_is_not_there(kafka: str, prefix: str) -> None:
+    """A topic that does not exist is a sentence."""
+    with pytest.raises(SetupError, match="does not exist"):
+        await watermarks(Cluster(kafka), f"{prefix}.nowhere")
