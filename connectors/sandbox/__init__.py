@@ -10,11 +10,13 @@ In reading order:
     clock       market time, faster than real time
     budget      pure: counted limits
     feed        pure: when a candle is pushed on a channel
-    faults      pure: misbehaviours on request
+    faults      pure: misbehaviours
+    orders      pure: how misbehaviours are ordered
     journal     what happened, and which limits were overstepped
+    connection  one WebSocket connection
+    site        one market: its requests, handshakes and connections
     control     the addresses below `/-/`: clock, truth, pairs, faults, journal
-    socket      one WebSocket connection
-    server      HTTP and WebSocket on one port
+    server      everything on one port
 
 and one module for each exchange family, found by being here. Nothing here imports an adapter:
 the sandbox is an independent witness, written from protocol cards and recorded frames.

@@ -45,6 +45,7 @@ from connectors.sandbox.dialect import (
     Rate,
     Send,
     World,
+    plain,
 )
 from connectors.sandbox.grid import steps
 from connectors.sandbox.listing import COINS, Listing, listed
@@ -180,18 +181,18 @@ class CoinbaseAdvancedTrade(_Coinbase):
     def _product(self, listing: Listing) -> Mapping[str, object]:
         alias, own = listing.alias_of or "", listing.trading_pair
         others = [other.symbol for other in self.listings if other.alias_of == own]
-        price = _short(listing.price)
+        price = plain(listing.price)
         return {
             "product_id": listing.symbol,
             "price": price,
             "price_percentage_change_24h": "0",
             "volume_24h": "0",
             "volume_percentage_change_24h": "0",
-            "base_increment": _short(listing.lot),
-            "quote_increment": _short(listing.tick),
+            "base_increment": plain(listing.lot),
+            "quote_increment": plain(listing.tick),
             "quote_min_size": "1",
             "quote_max_size": "150000000",
-            "base_min_size": _short(listing.lot),
+            "base_min_size": plain(listing.lot),
             "base_max_size": "3400",
             "base_name": listing.base,
             "quote_name": listing.quote,
@@ -214,7 +215,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
             "base_display_symbol": listing.base,
             "quote_display_symbol": alias.partition("-")[2] or listing.quote,
             "view_only": False,
-            "price_increment": _short(listing.tick),
+            "price_increment": plain(listing.tick),
             "display_name": listing.symbol,
             "product_venue": "CBE",
             "approximate_quote_24h_volume": "0",
@@ -398,10 +399,10 @@ class CoinbaseExchange(_Coinbase):
             "id": listing.symbol,
             "base_currency": listing.base,
             "quote_currency": listing.quote,
-            "base_min_size": _short(listing.lot),
+            "base_min_size": plain(listing.lot),
             "base_max_size": "1000000",
-            "quote_increment": _short(listing.tick),
-            "base_increment": _short(listing.lot),
+            "quote_increment": plain(listing.tick),
+            "base_increment": plain(listing.lot),
             "display_name": f"{listing.base}/{listing.quote}",
             "min_market_funds": "5.0",
             "max_market_funds": "100000",
@@ -426,18 +427,13 @@ class CoinbaseExchange(_Coinbase):
 
 
 def _candle(bar: Bar, order: Iterable[str]) -> dict[str, str]:
-    figures = {name: _short(getattr(bar, name)) for name in order}
+    figures = {name: plain(getattr(bar, name)) for name in order}
     return {"start": str(bar.open_time), **figures}
 
 
 def _row(bar: Bar) -> list[float]:
     figures = (bar.low, bar.high, bar.open, bar.close, bar.volume)
     return [bar.open_time, *(float(figure) for figure in figures)]
-
-
-def _short(value: Decimal) -> str:
-    """Return a decimal without zeros at its end, as recorded: `97285.3`."""
-    return f"{value.normalize():f}"
 
 
 def _iso(time: float, between: str) -> str:

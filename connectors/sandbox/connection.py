@@ -71,13 +71,13 @@ class Connection:
 
     async def run(self) -> web.WebSocketResponse:
         """Serve the client until one side closes."""
-        await self._socket.prepare(self._request)
-        pump = asyncio.create_task(self._pump())
         try:
-            await self._read()
+            await self._socket.prepare(self._request)
+            async with asyncio.TaskGroup() as group:
+                pump = group.create_task(self._pump())
+                await self._read()
+                pump.cancel()
         finally:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
             self.record.closed_at = self._site.clock.now().market
         return self._socket
 
@@ -89,13 +89,14 @@ class Connection:
     # --- from the client
 
     async def _read(self) -> None:
-        async with self._turn:
-            await self._do(self.conversation.opened(self._site.world()))
-        self._changed.set()
-        async for message in self._socket:
+        with suppress(ConnectionError):
             async with self._turn:
-                await self._heard(message)
+                await self._do(self.conversation.opened(self._site.world()))
             self._changed.set()
+            async for message in self._socket:
+                async with self._turn:
+                    await self._heard(message)
+                self._changed.set()
 
     async def _heard(self, message: WSMessage) -> None:
         control = message.type in {WSMsgType.PING, WSMsgType.PONG}

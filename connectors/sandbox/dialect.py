@@ -193,7 +193,7 @@ class Conversation(ABC):
 
     @abstractmethod
     def received(self, frame: Frame, world: World) -> Iterable[Action]:
-        """Answer one message of the client; confirmations come before the first candle."""
+        """Answer one message of the client; nothing is pushed before these actions are done."""
 
     def tick(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
         """Return what is due at the real time `due`; set `due` anew, or to None."""

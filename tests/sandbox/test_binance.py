@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -431,7 +430,7 @@ def test_one_instrument() -> None:
 def test_rows_and_frames_agree(dialect: Dialect) -> None:
     """The row of history has the same figures, as text, as the frame that closed the bar."""
     pushed = frame(dialect, "BTC-USDT", NOON + 1.0, closed=True)["data"]["k"]
-    around = replace(world(dialect))
+    around = world(dialect)
     reply = get(dialect, _candles(dialect), around, symbol="BTCUSDT", interval="1m", limit=2)
 
     assert isinstance(reply.body, list)

@@ -49,6 +49,14 @@ def test_every_bar_is_closed_once(dialect: Dialect, speed: float) -> None:
         assert 0 <= at - push.bar.close_time < 2.0 + 0.03 * speed
 
 
+def test_seconds_at_speed() -> None:
+    """Bars that are shorter than the feed looks are all closed, none twice."""
+    closed = [p.bar for _, p in Run(BinanceSpot(), "BTC-USDT", "1s").pushes(5) if p.closed]
+
+    assert [NOON + n for n in range(290)] == [bar.open_time for bar in closed[:290]]
+    assert len({bar.open_time for bar in closed}) == len(closed)
+
+
 @pytest.mark.parametrize(("speed", "part"), [(1, 0.3), (60, 0.9)])
 def test_last_update_lacks_the_last_trades(speed: float, part: float) -> None:
     """What was last pushed of an open bar is often not its final state; at speed, hardly ever."""

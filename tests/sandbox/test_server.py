@@ -17,6 +17,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
+from connectors.sandbox.binance import BinanceConversation
 from connectors.sandbox.dialect import Limits, ServerPing
 from connectors.sandbox.server import Sandbox, dialects, serve
 from tests.sandbox.pretend import NOON
@@ -211,6 +212,26 @@ async def test_coinbase_streams_five_minutes(fast: Client) -> None:
     assert kinds == ["snapshot", None, "update", "update"]
     assert [message["sequence_num"] for message in messages] == [0, 1, 2, 3]
     await socket.close()
+
+
+async def test_heartbeats_come(fast: Client) -> None:
+    """What a dialect sends by its own timer comes without anything else happening."""
+    socket = await fast.connect("/coinbase_advanced_trade")
+    await socket.send(json.dumps({"type": "subscribe", "channel": "heartbeats"}))
+
+    assert [(await heard(socket))["channel"] for _ in range(2)] == ["subscriptions", "heartbeats"]
+    await socket.close()
+
+
+async def test_dialect_that_fails_is_heard_of(
+    fast: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in a dialect ends the connection and is logged; it is no silence."""
+    monkeypatch.setattr(BinanceConversation, "candle", lambda *_: 1 / 0)
+    socket = await fast.subscribed(BTC)
+
+    assert await ended(socket) != 1000
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_dates_are_market_time(fast: Client) -> None:
