@@ -19,6 +19,7 @@ pytestmark = pytest.mark.kafka
 async def test_a_limit_holds_against_work_that_resists() -> None:
     """Work that swallows its cancellation cannot hold up whoever waits for it."""
     may = asyncio.Event()
+    asyncio.get_running_loop().call_later(3, may.set)
 
     async def stubborn() -> None:
         while not may.is_set():
