@@ -1,3 +1,34 @@
-"""Candles from crypto exchanges into Kafka."""
+"""Candles from crypto exchanges into Kafka.
+
+The modules in reading order; each imports only from those above it.
+
+    errors       the tree of errors, named by what to do next
+    model        interval, subscription, candle, instrument, grid of slots
+    clock        real time and market time, passed in, never asked for elsewhere
+    telemetry    one small class per thing that happens: its log line and its count together
+    adapter      the contract of an exchange adapter, as prose and types
+    exchanges/   one file per exchange family, found by being there
+    limits       pure: budgets of what an exchange allows, and back-off
+    coverage     pure: which slots of a subscription are settled, which are missing
+    session      pure: one WebSocket conversation
+    ledger       pure: one subscription's book: open, closed, repeated, revised, missing
+    agenda       pure: what an exchange is asked over REST, and when
+    market       pure: one exchange as a whole: checking wishes, packing them onto connections
+    records      what the topics carry, as types
+    schema       the Avro schemas, framing, fingerprints                    (schemas/*.avsc)
+    codec        pure: what the topics carry <-> bytes
+    endpoints    where an exchange is reached: its own addresses, replaced ones, a sandbox
+    registry     thin skin over a schema registry
+    websocket    thin skin over websockets, around session
+    rest         thin skin over aiohttp, around agenda
+    kafka/       thin skin over aiokafka: shards, live updates, topics, reading
+    flow         the way of a candle: source -> parse -> settle -> encode -> publish
+    writer       a shard's closed candles and coverage, in transactions
+    carrier      one exchange's connections and REST requests, as tasks
+    worker       checks, runs and drains a set of subscriptions
+    sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
+    settings     every setting once, with its help text
+    cli          the only place that knows all of the above
+"""
 
 __version__ = "0.1.0"

@@ -1,0 +1,150 @@
+"""Pure: what one exchange is asked over REST, and when: polling, confirmation and repair.
+
+Ledgers say what they need; the agenda wakes them in time, keeps the exchange's budget, and hands
+replies back. The skin calls ``next_requests`` whenever ``due`` has come or a request has ended,
+makes each request, and gives ``answered`` or ``failed``. ``real`` is monotonic seconds, ``market``
+UNIX seconds of bars; the budget is counted in market time, as the exchange counts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from itertools import count
+from math import inf
+from typing import Final
+
+from connectors.adapter import (
+    ExchangeAdapter,
+    RestAnswer,
+    RestRefused,
+    RestRequest,
+    RestSlowDown,
+    RestUnavailable,
+    Rows,
+)
+from connectors.clock import Clock
+from connectors.ledger import Ledger, Span
+from connectors.limits import Backoff, Budget
+from connectors.model import CandleData
+
+AT_ONCE: Final = 4
+"""So many requests of one exchange are under way at the same time."""
+REFUSED: Final = 60.0
+"""Real seconds before something that REST refused is asked again."""
+BLOCKED: Final = 900.0
+"""Real seconds of silence after the exchange said that it does not serve this address."""
+SOONEST: Final = 0.005
+"""Real seconds between two ticks of one ledger, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One REST request on behalf of a ledger."""
+
+    ledger: Ledger
+    span: Span
+    request: RestRequest
+
+
+class Agenda:
+    """See the head of the module. One object per exchange."""
+
+    def __init__(
+        self, adapter: ExchangeAdapter, budget: Budget, backoff: Backoff, clock: Clock
+    ) -> None:
+        self.adapter = adapter
+        self.budget = budget
+        self.under_way = 0
+        self._backoff = backoff
+        self._clock = clock
+        self._numbers = count()
+        self._heap: list[tuple[float, int, Ledger]] = []
+        self._times: dict[Ledger, float] = {}
+        self._urgent: deque[tuple[Ledger, Span]] = deque()
+        self._patient: deque[tuple[Ledger, Span]] = deque()
+
+    def wake(self, ledger: Ledger, real: float) -> None:
+        """Tick this ledger at ``real``, unless it is to be ticked earlier anyway."""
+        if real < self._times.get(ledger, inf):
+            self._times[ledger] = real
+            heapq.heappush(self._heap, (real, next(self._numbers), ledger))
+
+    def due(self, market: float) -> float:
+        """The real time at which ``next_requests`` should be called next."""
+        ticks = self._heap[0][0] if self._heap else inf
+        waits = bool(self._urgent or self._patient) and self.under_way < AT_ONCE
+        return min(ticks, self._clock.real_at(self.budget.free_at(market)) if waits else inf)
+
+    def next_requests(self, market: float, real: float) -> list[Errand]:
+        """Let time pass for the ledgers; the requests that are to be made now."""
+        self._tick(market, real)
+        errands = []
+        while self.under_way < AT_ONCE and (queue := self._urgent or self._patient):
+            ledger, span = queue[0]
+            request = self._request(ledger, span, market)
+            if not self.budget.take(market, request.weight):
+                break
+            queue.popleft()
+            self.under_way += 1
+            errands.append(Errand(ledger, span, request))
+        return errands
+
+    def answered(
+        self, errand: Errand, answer: RestAnswer, market: float, real: float
+    ) -> str | None:
+        """The exchange's answer; the reason, where it is not candles.
+
+        Raises ValueError for rows that cannot be right.
+        """
+        match answer:
+            case Rows(candles):
+                self.under_way -= 1
+                self._backoff.reset()
+                self._rows(errand, candles, market, real)
+                return None
+            case RestRefused(reason):
+                return self.failed(errand, reason, real, REFUSED)
+            case RestSlowDown(reason, seconds):
+                wait = self._backoff.delay() if seconds is None else seconds
+                self._hush(real + wait)
+                return self.failed(errand, reason, real, wait)
+            case RestUnavailable(reason, blocked):
+                if blocked:
+                    self._hush(real + BLOCKED)
+                return self.failed(errand, reason, real)
+
+    def failed(self, errand: Errand, reason: str, real: float, wait: float = 0.0) -> str:
+        """There was no usable answer: ask again, not before ``wait`` real seconds; the reason."""
+        self.under_way -= 1
+        errand.ledger.failed(errand.span, real, real + wait)
+        return reason
+
+    def _rows(self, errand: Errand, candles: list[CandleData], market: float, real: float) -> None:
+        try:
+            errand.ledger.rows(candles, errand.span, market, real)
+        except ValueError:
+            errand.ledger.failed(errand.span, real)
+            raise
+
+    def _hush(self, until_real: float) -> None:
+        self.budget.close(self._clock.market_at(until_real))
+
+    def _tick(self, market: float, real: float) -> None:
+        while self._heap and self._heap[0][0] <= real:
+            at, _, ledger = heapq.heappop(self._heap)
+            if self._times.get(ledger) != at:
+                continue
+            del self._times[ledger]
+            span = ledger.tick(market, real)
+            if span is not None:
+                (self._urgent if span.urgent else self._patient).append((ledger, span))
+            self.wake(ledger, max(ledger.due(), real + SOONEST))
+
+    def _request(self, ledger: Ledger, span: Span, market: float) -> RestRequest:
+        _, trading_pair, interval = ledger.subscription
+        limit = ledger.grid.count(span.start, span.end)
+        return self.adapter.rest_request(
+            trading_pair, interval, span.start, span.end, max(1, limit), market
+        )

@@ -1,0 +1,125 @@
+"""Pure: one exchange as a whole: checking wishes, packing them onto connections, quarantine."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import Final
+
+from connectors.adapter import ExchangeAdapter
+from connectors.errors import UsageError
+from connectors.ledger import Rules
+from connectors.limits import Backoff
+from connectors.model import Instrument, Subscription
+
+QUARANTINE: Final = (5.0, 600.0)
+"""Real seconds before a refused channel is asked for again: the first time, and the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one connection carries."""
+
+    group: str
+    channels: tuple[str, ...]
+
+
+def check_interval(adapter: ExchangeAdapter, subscription: Subscription) -> None:
+    """UsageError, with what is offered, where the exchange has no such interval."""
+    offered = adapter.get_supported_intervals()
+    if subscription.interval not in offered:
+        raise UsageError(
+            f"{subscription}: {subscription.exchange} has no interval {subscription.interval}; "
+            f"it has {' '.join(offered)}"
+        )
+
+
+def check_pair(instruments: Sequence[Instrument], subscription: Subscription) -> None:
+    """UsageError, with the nearest names, where the exchange lists no such pair or trades it not.
+
+    Without any instruments nothing can be said, and nothing is.
+    """
+    listed = {row.trading_pair: row for row in instruments}
+    row = listed.get(subscription.trading_pair)
+    if row is None and listed:
+        near = difflib.get_close_matches(subscription.trading_pair, listed, 3, 0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UsageError(
+            f"{subscription}: {subscription.exchange} lists no {subscription.trading_pair}{hint}"
+        )
+    if row is not None and not row.tradable:
+        raise UsageError(
+            f"{subscription}: {subscription.exchange} lists {row.symbol} as "
+            f"{row.status or 'closed'!r}: no candles are to be had of it"
+        )
+
+
+def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:
+    """The facts by which an interval's slots are decided."""
+    return Rules(
+        streamed=adapter.transport(interval) == "websocket",
+        flagged=adapter.close_flag,
+        rest=interval in adapter.get_rest_supported_intervals(),
+        rest_skips=adapter.quiet_bars.rest == "skipped",
+        grace=adapter.close_grace,
+        page=adapter.rest_pages(interval).limit,
+    )
+
+
+def pack(adapter: ExchangeAdapter, subscriptions: Iterable[Subscription]) -> list[Pack]:
+    """Spread the streamed subscriptions evenly over as few connections as the limits allow.
+
+    UsageError where the exchange allows fewer connections than that takes.
+    """
+    groups: dict[str, set[str]] = {}
+    for subscription in subscriptions:
+        if adapter.transport(subscription.interval) == "websocket":
+            group = groups.setdefault(adapter.connection_group(subscription), set())
+            group.add(adapter.channel(subscription))
+    packs = [
+        Pack(group, tuple(part))
+        for group, channels in sorted(groups.items())
+        for part in _evenly(sorted(channels), adapter.limits.subscriptions)
+    ]
+    allowed = adapter.limits.connections
+    if allowed is not None and len(packs) > allowed:
+        raise UsageError(
+            f"{adapter.name}: these subscriptions need {len(packs)} connections and the exchange "
+            f"allows {allowed} ({adapter.limits.source}); wish for fewer"
+        )
+    return packs
+
+
+def _evenly(channels: list[str], most: int) -> Iterable[list[str]]:
+    parts = ceil(len(channels) / most)
+    return (channels[part::parts] for part in range(parts))
+
+
+class Quarantine:
+    """Channels that were refused, each asked for again later and later. Times are real."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._delays: dict[str, Backoff] = {}
+        self._until: dict[str, float] = {}
+
+    def put(self, channel: str, now: float) -> float:
+        """The channel was refused; the seconds until it is to be asked for again."""
+        first, longest = QUARANTINE
+        backoff = self._delays.setdefault(channel, Backoff(self._random, first, longest))
+        delay = backoff.delay()
+        self._until[channel] = now + delay
+        return delay
+
+    def due(self) -> float:
+        """When ``release`` has something to give."""
+        return min(self._until.values(), default=inf)
+
+    def release(self, now: float) -> list[str]:
+        """The channels whose time has come."""
+        free = [channel for channel, until in self._until.items() if until <= now]
+        for channel in free:
+            del self._until[channel]
+        return free

@@ -1,0 +1,190 @@
+"""What happens, as one small class each: its log line and its count together.
+
+Event names are dotted, values are fields, and there is silence when all is well. What may happen
+very often writes at most one line in ``QUIET`` seconds per exchange, and counts always.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Final, Literal, TextIO
+
+import structlog
+
+QUIET: Final = 10.0
+
+counts: Counter[tuple[str, str]] = Counter()
+"""How often each event happened: by event name and exchange ("" where it has none)."""
+
+_last: dict[tuple[str, str], float] = {}
+
+
+def configure(
+    style: Literal["auto", "human", "json"] = "auto",
+    level: str = "info",
+    stream: TextIO | None = None,
+) -> None:
+    """Where log lines go and how they look; ``auto`` is human on a terminal, else JSON."""
+    out = stream or sys.stderr
+    human = style == "human" or (style == "auto" and out.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=out.isatty())
+            if human
+            else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened; ``tell()`` counts it and writes its line."""
+
+    event: ClassVar[str]
+    level: ClassVar[str] = "info"
+    often: ClassVar[bool] = False
+
+    def tell(self) -> None:
+        """Count it, and write it down unless it happens too often."""
+        fields: dict[str, Any] = asdict(self)
+        place = (self.event, str(fields.get("exchange", "")))
+        counts[place] += 1
+        if self.often and not _is_due(place):
+            return
+        if self.often:
+            fields["so_far"] = counts[place]
+        getattr(structlog.get_logger(), self.level)(self.event, **fields)
+
+
+def _is_due(place: tuple[str, str]) -> bool:
+    now = time.monotonic()
+    if now - _last.get(place, -QUIET) < QUIET:
+        return False
+    _last[place] = now
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionsAccepted(Event):
+    """All checks are passed; new coverage begins with the bar that is running at ``market``."""
+
+    event = "subscriptions.accepted"
+    subscriptions: int
+    market: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionOpened(Event):
+    """A WebSocket connection stands and carries this many channels."""
+
+    event = "connection.opened"
+    exchange: str
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLost(Event):
+    """A WebSocket connection ended or could not be made; it is tried again."""
+
+    event = "connection.lost"
+    level = "warning"
+    exchange: str
+    reason: str
+    again_in: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionRejected(Event):
+    """The exchange refuses a channel; it is asked for again later, and polled meanwhile."""
+
+    event = "subscription.rejected"
+    level = "warning"
+    exchange: str
+    channel: str
+    reason: str
+    again_in: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameUnreadable(Event):
+    """A message cannot be read; it is kept as a dead letter."""
+
+    event = "frame.unreadable"
+    level = "warning"
+    often = True
+    exchange: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestFailed(Event):
+    """A REST request gave nothing of use; it is made again later."""
+
+    event = "rest.failed"
+    level = "warning"
+    often = True
+    exchange: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstrumentsFailed(Event):
+    """The list of instruments cannot be had; it is asked for again."""
+
+    event = "instruments.failed"
+    level = "warning"
+    exchange: str
+    reason: str
+    again_in: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTaken(Event):
+    """A shard was taken over: this process alone writes its closed candles."""
+
+    event = "shard.taken"
+    shard: str
+    subscriptions: int
+    resumed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardDropped(Event):
+    """A shard's producer is void; coverage is read again before anything is written."""
+
+    event = "shard.dropped"
+    level = "warning"
+    shard: str
+    reason: str
+    again_in: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionQuarantined(Event):
+    """Kafka refuses a subscription's records: nothing of it is published by this run any more."""
+
+    event = "subscription.quarantined"
+    level = "error"
+    subscription: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerFailed(Event):
+    """Something unforeseen went wrong in a task of ours; the task is started again."""
+
+    event = "task.failed"
+    level = "error"
+    task: str
+    reason: str

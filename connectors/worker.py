@@ -1,0 +1,304 @@
+"""A worker: checks what it is to carry, runs it, and drains it when it is told to stop.
+
+prepare    subscriptions, Kafka, instruments, limits, topics, schemas: whatever is wrong is said
+           in a sentence before any WebSocket is opened
+run        one carrier per exchange, one writer for the shard, until ``stop`` or a failure
+drain      reading ends, what is decided is written, producers are closed, in bounded time
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+from uuid import uuid4
+
+from connectors import exchanges
+from connectors.adapter import ExchangeAdapter
+from connectors.carrier import Carrier
+from connectors.clock import Clock
+from connectors.codec import CandleEncoder, candle_key, partition_of
+from connectors.endpoints import Endpoints
+from connectors.errors import ConnectorError, SlowDown, Unreachable, UsageError
+from connectors.flow import Flow, Lane, Tally
+from connectors.kafka import (
+    Cluster,
+    LivePublisher,
+    Shard,
+    TopicPlan,
+    TopicSpec,
+    ensure,
+    probe,
+    quieten,
+)
+from connectors.kafka.outbox import CAPACITY
+from connectors.ledger import Ledger
+from connectors.limits import Backoff
+from connectors.market import Pack, check_interval, check_pair, pack, rules_of
+from connectors.model import Instrument, Subscription
+from connectors.records import CoverageRecord
+from connectors.registry import SchemaRegistry
+from connectors.rest import Rest
+from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Reader, Schema, confluent_prefix
+from connectors.telemetry import InstrumentsFailed, SubscriptionsAccepted
+from connectors.writer import Writer
+
+INSTRUMENT_TRIES: Final = 4
+CONFLATED: Final = 1
+"""The live publisher's capacity where only the newest update of each bar is wanted."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a worker works. ``registry`` is entered by the worker; ``drain`` in real seconds."""
+
+    prefix: str = "candles"
+    live: Literal["all", "newest", "none"] = "all"
+    partitions: int = 12
+    replication: int = -1
+    registry: SchemaRegistry | None = None
+    drain: float = 10.0
+
+
+class Worker:
+    """Carries a fixed set of subscriptions as a single shard. An asynchronous context manager."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        subscriptions: Sequence[Subscription],
+        clock: Clock,
+        endpoints: Endpoints = Endpoints(),  # noqa: B008 - frozen
+        options: Options = Options(),
+        seed: int | None = None,
+    ) -> None:
+        if not subscriptions:
+            raise UsageError("there is nothing to carry: name at least one subscription")
+        self._cluster = cluster
+        self._subscriptions = list(dict.fromkeys(subscriptions))
+        self._clock = clock
+        self._endpoints = endpoints
+        self._options = options
+        self._random = random.Random(seed).random  # noqa: S311 - jitter, not secrets
+        self._plan = TopicPlan(
+            options.prefix, partitions=options.partitions, replication=options.replication
+        )
+        self._stack = AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._rest = Rest(endpoints)
+        self._live = LivePublisher(
+            cluster, capacity=CONFLATED if options.live == "newest" else CAPACITY
+        )
+        self._notes = LivePublisher(cluster)
+        self._carriers: dict[str, Carrier] = {}
+        self._lanes: dict[Subscription, Lane] = {}
+        self._prefixes: dict[str, bytes] = {}
+        self._tally = Tally()
+
+    async def __aenter__(self) -> Self:
+        quieten()
+        await self._stack.enter_async_context(self._rest)
+        if self._options.registry is not None:
+            await self._stack.enter_async_context(self._options.registry)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._live.close()
+        await self._notes.close()
+        await self._stack.aclose()
+
+    def stop(self) -> None:
+        """Ask ``run`` to drain and return; may be called from a signal handler."""
+        self._stop.set()
+
+    # --- prepare ---
+
+    async def prepare(self) -> None:
+        """Check everything that can be wrong; see the head of the module for what is raised."""
+        for subscription in self._subscriptions:
+            check_interval(exchanges.get(subscription.exchange)(), subscription)
+        await probe(self._cluster)
+        names = sorted({subscription.exchange for subscription in self._subscriptions})
+        for carrier in await asyncio.gather(*map(self._new_carrier, names)):
+            self._carriers[carrier.adapter.name] = carrier
+            pack(carrier.adapter, self._of(carrier.adapter.name))
+        await ensure(self._cluster, self._topics())
+        self._live.start()
+        self._notes.start()
+        await self._announce_schemas()
+
+    def _of(self, exchange: str) -> list[Subscription]:
+        return [each for each in self._subscriptions if each.exchange == exchange]
+
+    async def _new_carrier(self, exchange: str) -> Carrier:
+        make = exchanges.get(exchange)
+        instruments = await self._instruments(make())
+        for subscription in self._of(exchange):
+            check_pair(instruments, subscription)
+        return Carrier(make, instruments, self._rest, self._endpoints, self._clock, self._random)
+
+    async def _instruments(self, adapter: ExchangeAdapter) -> list[Instrument]:
+        backoff = Backoff(self._random, 1.0)
+        for left in reversed(range(INSTRUMENT_TRIES)):
+            try:
+                return await self._rest.drive(adapter.name, adapter.instruments())
+            except (Unreachable, SlowDown) as error:
+                if not left:
+                    raise
+                delay = max(backoff.delay(), getattr(error, "retry_after", 0.0))
+                InstrumentsFailed(
+                    exchange=adapter.name, reason=str(error), again_in=round(delay, 1)
+                ).tell()
+                await asyncio.sleep(delay)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _topics(self) -> list[TopicSpec]:
+        plan = self._plan
+        return [
+            *(plan.closed(exchange) for exchange in self._carriers),
+            *(plan.live(exchange) for exchange in self._carriers),
+            plan.fixed_coverage(),
+            plan.dead_letters(),
+            plan.schemas(),
+        ]
+
+    async def _announce_schemas(self) -> None:
+        """Every writer schema is published before its first use."""
+        plan = self._plan
+        writes: list[tuple[TopicSpec, Schema]] = [
+            *((plan.closed(exchange), CANDLE) for exchange in self._carriers),
+            *((plan.live(exchange), CANDLE) for exchange in self._carriers),
+            (plan.fixed_coverage(), COVERAGE),
+            (plan.dead_letters(), DEAD_LETTER),
+        ]
+        registry = self._options.registry
+        for spec, schema in writes:
+            prefix = schema.prefix
+            if registry is not None:
+                prefix = confluent_prefix(await registry.register(spec.name, schema))
+            self._prefixes[spec.name] = prefix
+        if registry is None:
+            await self._publish_schemas({schema.name: schema for _, schema in writes})
+
+    async def _publish_schemas(self, schemas: dict[str, Schema]) -> None:
+        at = int(self._clock.wall() * 1000)
+        for schema in schemas.values():
+            key, value = schema.key.encode(), schema.text.encode()
+            self._notes.add(self._plan.schemas().name, 0, key, value, at, ("schema", schema.name))
+        if not await self._notes.drain(self._options.drain):
+            raise Unreachable(
+                f"Kafka has not taken the schemas within {self._options.drain:g} s: "
+                f"{self._notes.last_error or 'no broker answers'}"
+            )
+
+    # --- run and drain ---
+
+    async def run(self) -> Tally:
+        """Carry everything until ``stop``; what became of it. ``prepare`` comes first."""
+        flow = Flow(self._live, self._notes, self._clock, self._dead_letters())
+        accepted = self._clock.market()
+        SubscriptionsAccepted(subscriptions=len(self._subscriptions), market=accepted).tell()
+        writer = self._writer(flow.tally, accepted)
+        for subscription in self._subscriptions:
+            self._lanes[subscription] = self._lane(subscription, writer.touch)
+        sources = [self._start(flow, name) for name in self._carriers]
+        writing = asyncio.create_task(writer.run(), name="writer")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({*sources, writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await _end(*sources, stopping)
+            if not writing.done():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._options.drain):
+                        await writer.settled()
+        finally:
+            await _end(*sources, stopping, writing)
+            await writer.close()
+        await self._live.drain(self._options.drain)
+        await self._notes.drain(self._options.drain)
+        _raise_first([*sources, writing])
+        return self._final(flow.tally)
+
+    def _writer(self, tally: Tally, accepted: float) -> Writer:
+        topic = self._plan.fixed_coverage().name
+        return Writer(
+            Shard(self._cluster, topic),
+            self._lanes,
+            tally,
+            self._clock,
+            Backoff(self._random, 0.2, 10.0),
+            owner=uuid4().hex,
+            coverage=(topic, self._prefixes[topic]),
+            reader=Reader(COVERAGE),
+            accepted=accepted,
+        )
+
+    def _dead_letters(self) -> tuple[str, bytes]:
+        topic = self._plan.dead_letters().name
+        return topic, self._prefixes[topic]
+
+    def _start(self, flow: Flow, exchange: str) -> asyncio.Task[None]:
+        carrier = self._carriers[exchange]
+        subscriptions = self._of(exchange)
+        packs: list[Pack] = pack(carrier.adapter, subscriptions)
+        lanes = [self._lanes[subscription] for subscription in subscriptions]
+        return asyncio.create_task(carrier.run(flow, packs, lanes), name=exchange)
+
+    def _lane(self, subscription: Subscription, touch: Callable[[Ledger], None]) -> Lane:
+        exchange, trading_pair, interval = subscription
+        carrier = self._carriers[exchange]
+        adapter = carrier.adapter
+        grid = adapter.grid(interval)
+        closed, live = self._plan.closed(exchange), self._plan.live(exchange)
+        key = candle_key(subscription)
+        return Lane(
+            ledger=Ledger(
+                subscription,
+                grid,
+                rules_of(adapter, interval),
+                self._clock,
+                wake=carrier.wake,
+                touch=touch,
+            ),
+            key=key,
+            partition=partition_of(key, closed.partitions),
+            closed_topic=closed.name,
+            closed_encoder=CandleEncoder(subscription, grid, self._prefixes[closed.name]),
+            live_topic=live.name,
+            live_encoder=None
+            if self._options.live == "none"
+            else CandleEncoder(subscription, grid, self._prefixes[live.name]),
+            facts=CoverageRecord(
+                subscription=subscription,
+                symbol=adapter.get_trading_pair_format(trading_pair),
+                contract_size=carrier.contract_size(trading_pair),
+                closed_partitions=closed.partitions,
+            ),
+        )
+
+    def _final(self, tally: Tally) -> Tally:
+        tally.published = self._live.delivered
+        tally.conflated = self._live.conflated
+        tally.failed = self._live.failed + self._live.pending
+        return tally
+
+
+async def _end(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_first(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """The error that ended a task, rather than that it was ended."""
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, ConnectorError):
+            raise error
+        if error is not None:
+            raise RuntimeError(f"{task.get_name()} ended: {error!r}") from error

@@ -1,0 +1,204 @@
+"""A shard's closed candles and their coverage, into Kafka, exactly once.
+
+Ledgers report by ``touch`` that they have something to write. ``run`` holds the shard and writes
+what is ready in transactions, one at a time, each with everything that is ready of a subscription
+and the coverage that speaks of it. Only a commit that returned counts: after anything else all
+ledgers are forgotten, the shard is taken over again, and the coverage in Kafka says what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from connectors.clock import Clock
+from connectors.codec import OWNER_KEY, coverage_of, encode_coverage, subscription_key
+from connectors.coverage import Coverage
+from connectors.errors import Fenced, RecordRefused, ShardLost, Unreachable
+from connectors.flow import Lane, Tally
+from connectors.kafka import Record, Shard
+from connectors.ledger import Ledger
+from connectors.limits import Backoff
+from connectors.model import Subscription
+from connectors.records import CoverageRecord
+from connectors.schema import Reader
+from connectors.telemetry import ShardDropped, ShardTaken
+
+TRANSACTION_BYTES: Final = 1_000_000
+"""About so much is written in one transaction, at most."""
+CLAIM_SECONDS: Final = 5.0
+"""So long a fenced run looks for the claim of a successor before it takes over again."""
+
+
+class Writer:
+    """See the head of the module.
+
+    ``owner`` names this run in its claim and its coverage; new coverage begins with the bar that
+    was running at ``accepted`` (market time).
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        lanes: Mapping[Subscription, Lane],
+        tally: Tally,
+        clock: Clock,
+        backoff: Backoff,
+        owner: str,
+        coverage: tuple[str, bytes],
+        reader: Reader,
+        accepted: float,
+    ) -> None:
+        self._shard = shard
+        self._lanes = lanes
+        self._tally = tally
+        self._clock = clock
+        self._backoff = backoff
+        self._owner = owner
+        self._topic, self._prefix = coverage
+        self._reader = reader
+        self._accepted = accepted
+        self._touched: dict[Subscription, Lane] = {}
+        self._ready = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def touch(self, ledger: Ledger) -> None:
+        """A ledger has something to write."""
+        subscription = ledger.subscription
+        self._touched[subscription] = self._lanes[subscription]
+        self._idle.clear()
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Hold the shard and write what is ready, for ever.
+
+        Fenced when a successor has claimed the shard; AccessError and SetupError where nobody can
+        go on. Everything else is got over by taking the shard over again.
+        """
+        while True:
+            try:
+                await self._take_over()
+                while True:
+                    await self._ready.wait()
+                    await self._write()
+            except Fenced as error:
+                await self._yield_to_successor(error)
+            except (ShardLost, Unreachable, RecordRefused) as error:
+                await self._drop(error)
+
+    async def close(self) -> None:
+        """Let the shard go; what was not committed never happened."""
+        await self._shard.close()
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to write."""
+        await self._idle.wait()
+
+    async def _take_over(self) -> None:
+        known = dict(await self._shard.take_over())
+        real = self._clock.real()
+        resumed = 0
+        for subscription, lane in self._lanes.items():
+            value = known.get(subscription_key(subscription))
+            coverage = self._coverage(value) if value is not None else None
+            resumed += coverage is not None
+            lane.ledger.begin(coverage, self._accepted, real)
+        await self._shard.commit([self._claim()])
+        ShardTaken(
+            shard=self._shard.transactional_id, subscriptions=len(self._lanes), resumed=resumed
+        ).tell()
+
+    def _coverage(self, value: bytes) -> Coverage | None:
+        return coverage_of(self._reader.read(value)).coverage
+
+    async def _write(self) -> None:
+        records, lanes = self._next_transaction()
+        await self._shard.commit(records)
+        self._backoff.reset()
+        self._tally.closed += len(records) - len(lanes)
+        self._tally.transactions += 1
+        if not self._touched:
+            self._ready.clear()
+            self._idle.set()
+
+    def _next_transaction(self) -> tuple[list[Record], list[Lane]]:
+        """Everything that is ready of as many subscriptions as fit, each with its coverage."""
+        at = int(self._clock.wall() * 1000)
+        records: list[Record] = []
+        lanes: list[Lane] = []
+        size = 0
+        while self._touched and size < TRANSACTION_BYTES:
+            lane = self._touched.pop(next(iter(self._touched)))
+            new = [*self._closed_records(lane, at), self._coverage_record(lane, at)]
+            size += sum(len(record.key) + len(record.value or b"") for record in new)
+            records += new
+            lanes.append(lane)
+        return records, lanes
+
+    def _closed_records(self, lane: Lane, at: int) -> list[Record]:
+        ledger = lane.ledger
+        return [
+            Record(
+                lane.closed_topic,
+                lane.partition,
+                lane.key,
+                lane.closed_encoder.encode(
+                    candle,
+                    published_at=at,
+                    closed=True,
+                    reason=reason,
+                    revision=revision,
+                    late=late,
+                ),
+                ledger.grid.after(candle.timestamp) * 1000,
+            )
+            for candle, reason, revision, late in ledger.take()
+        ]
+
+    def _coverage_record(self, lane: Lane, at: int) -> Record:
+        record = replace(
+            lane.facts, coverage=lane.ledger.coverage, owner=self._owner, updated_at=at
+        )
+        value = encode_coverage(record, self._prefix)
+        key = subscription_key(lane.ledger.subscription)
+        return Record(self._topic, 0, key, value, at)
+
+    def _claim(self) -> Record:
+        at = int(self._clock.wall() * 1000)
+        claim = CoverageRecord(subscription=None, owner=self._owner, updated_at=at)
+        value = encode_coverage(claim, self._prefix)
+        return Record(self._topic, 0, OWNER_KEY, value, at)
+
+    async def _yield_to_successor(self, error: Fenced) -> None:
+        """Fenced has two meanings: a successor, which claims the shard at once, or a time-out."""
+        self._forget()
+        until = self._clock.real() + CLAIM_SECONDS
+        while self._clock.real() < until:
+            if await self._claimed_by() not in (None, self._owner):
+                raise Fenced(
+                    f"another run has taken {self._topic} over: stop that one, "
+                    "or run this one under another --prefix"
+                ) from error
+            await asyncio.sleep(CLAIM_SECONDS / 10)
+        await self._drop(error)
+
+    async def _claimed_by(self) -> str | None:
+        claim = dict(await self._shard.peek()).get(OWNER_KEY)
+        return None if claim is None else coverage_of(self._reader.read(claim)).owner
+
+    async def _drop(self, error: Exception) -> None:
+        self._forget()
+        delay = self._backoff.delay()
+        ShardDropped(
+            shard=self._shard.transactional_id, reason=str(error), again_in=round(delay, 1)
+        ).tell()
+        await asyncio.sleep(delay)
+
+    def _forget(self) -> None:
+        self._touched.clear()
+        self._ready.clear()
+        for lane in self._lanes.values():
+            lane.ledger.forget()
