@@ -95,7 +95,8 @@ class LivePublisher:
         return self._outbox.size + sum(count for count, _ in self._flying.values())
 
     def start(self) -> None:
-        """Begin to send; Kafka need not be there yet."""
+        """Connect and begin to send; Kafka need not be there yet."""
+        self._wake.set()
         self._flusher = asyncio.get_running_loop().create_task(self._run(), name="live publisher")
 
     def add(
@@ -111,7 +112,7 @@ class LivePublisher:
 
         ``token`` stands for the subscription: a newer state of it may replace this one.
         """
-        self._outbox.add((topic, partition), State(key, value, timestamp, token))
+        self._outbox.add((topic, partition), (key, value, timestamp, token))
         self._wake.set()
 
     async def drain(self, seconds: float) -> bool:

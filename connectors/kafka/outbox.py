@@ -10,20 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Final, NamedTuple
+from typing import Final
 
 from connectors.kafka.batches import Place
 
 CAPACITY: Final = 20_000
 
 
-class State(NamedTuple):
-    """One state of an open candle, encoded; ``token`` stands for its subscription."""
-
-    key: bytes
-    value: bytes
-    timestamp: int
-    token: Hashable
+State = tuple[bytes, bytes, int, Hashable]
+"""One state of an open candle: key, value, timestamp in milliseconds, and a token that stands for
+its subscription. A plain tuple, because one is made for every update."""
 
 
 class _Lane:
@@ -39,19 +35,21 @@ class _Lane:
         return len(self.states if self.newest is None else self.newest)
 
     def conflate(self) -> dict[Hashable, State]:
-        self.newest = {state.token: state for state in self.states}
+        self.newest = {state[3]: state for state in self.states}
         self.states.clear()
         return self.newest
 
-    def first(self) -> State:
-        return self.states[0] if self.newest is None else next(iter(self.newest.values()))
-
-    def drop_first(self) -> None:
-        if self.newest is None:
-            self.states.popleft()
-        else:
-            del self.newest[next(iter(self.newest))]
-            self.newest = self.newest or None
+    def hand_out(self, accept: Callable[[State], bool]) -> None:
+        states, newest = self.states, self.newest
+        if newest is None:
+            while states and accept(states[0]):
+                states.popleft()
+            return
+        for token, state in list(newest.items()):
+            if not accept(state):
+                return
+            del newest[token]
+        self.newest = None
 
 
 class Outbox:
@@ -82,8 +80,9 @@ class Outbox:
             waited = len(lane)
             newest = lane.conflate()
             self._replaced(waited - len(newest))
-        self._replaced(state.token in newest)
-        newest[state.token] = state  # keeps the place in the queue that the token had
+        token = state[3]
+        self._replaced(token in newest)
+        newest[token] = state  # keeps the place in the queue that the token had
 
     def waiting(self) -> list[Place]:
         """The partitions for which something waits."""
@@ -92,10 +91,9 @@ class Outbox:
     def take(self, place: Place, accept: Callable[[State], bool]) -> int:
         """Hand the states of a partition out, oldest first, while ``accept`` takes them."""
         lane = self._lanes[place]
-        taken = 0
-        while len(lane) and accept(lane.first()):
-            lane.drop_first()
-            taken += 1
+        waited = len(lane)
+        lane.hand_out(accept)
+        taken = waited - len(lane)
         self.size -= taken
         return taken
 

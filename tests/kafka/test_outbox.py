@@ -13,7 +13,7 @@ THERE = ("candles.x.live", 1)
 
 
 def _state(token: str, number: int) -> State:
-    return State(token.encode(), str(number).encode(), number, token)
+    return (token.encode(), str(number).encode(), number, token)
 
 
 def _filled(capacity: int, *states: State) -> Outbox:
@@ -27,7 +27,7 @@ def _everything(outbox: Outbox, place: tuple[str, int] = HERE) -> list[tuple[str
     taken: list[tuple[str, int]] = []
 
     def accept(each: State) -> bool:
-        taken.append((str(each.token), each.timestamp))
+        taken.append((str(each[3]), each[2]))
         return True
 
     outbox.take(place, accept)
@@ -126,7 +126,7 @@ def test_whatever_happens(capacity: int, steps: list[tuple[tuple[str, int], str 
 
         outbox.take(place, accept)
         for each in batch:
-            sent.setdefault((place, str(each.token)), []).append(each.timestamp)
+            sent.setdefault((place, str(each[3])), []).append(each[2])
         return len(batch)
 
     taken = 0
