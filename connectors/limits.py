@@ -13,19 +13,28 @@ from connectors.adapter import Rate
 class _Window:
     rate: Rate
     spent: deque[tuple[float, float]] = field(default_factory=deque)
+    """When each weight stops counting, and the weight; the times ascend."""
     sum: float = 0.0
 
     def free_at(self, weight: float, now: float) -> float:
         """The earliest time from ``now`` on at which ``weight`` fits."""
-        while self.spent and self.spent[0][0] <= now - self.rate.period:
-            self.sum -= self.spent.popleft()[1]
-        left = self.sum
-        for at, amount in self.spent:
-            if left + weight <= self.rate.amount:
-                return now
+        left, allowed = self.sum, max(0.0, self.rate.amount - weight)
+        for end, amount in self.spent:
+            if end > now:
+                if left <= allowed:
+                    return now
+                now = end
             left -= amount
-            now = at + self.rate.period
         return now
+
+    def spend(self, weight: float, now: float) -> None:
+        while self.spent and self.spent[0][0] <= now:
+            self.sum -= self.spent.popleft()[1]
+        if not self.spent:
+            self.sum = 0.0  # whatever fractions have left behind
+        periods = max(1.0, weight / self.rate.amount)
+        self.spent.append((now + periods * self.rate.period, weight))
+        self.sum += weight
 
 
 class Budget:
@@ -33,7 +42,8 @@ class Budget:
 
     Times are seconds of whatever clock the exchange counts in. ``share`` (0–1) is the part of
     every rate that is ours. A weight above a rate's whole amount is let through alone, when
-    nothing else was spent: refusing it for ever would help nobody.
+    nothing else was spent, for refusing it for ever would help nobody; it then counts for as many
+    periods as it is worth, so that on the average the rate is kept.
     """
 
     def __init__(self, rates: Iterable[Rate], share: float = 1.0) -> None:
@@ -42,7 +52,7 @@ class Budget:
 
     def free_at(self, now: float, weight: float = 1.0) -> float:
         """When ``weight`` may be spent: ``now``, or the time to wait for."""
-        times = [window.free_at(min(weight, window.rate.amount), now) for window in self._windows]
+        times = [window.free_at(weight, now) for window in self._windows]
         return max([now, self._closed_until, *times])
 
     def take(self, now: float, weight: float = 1.0) -> bool:
@@ -50,8 +60,7 @@ class Budget:
         if self.free_at(now, weight) > now:
             return False
         for window in self._windows:
-            window.spent.append((now, weight))
-            window.sum += weight
+            window.spend(weight, now)
         return True
 
     def close(self, until: float) -> None:
@@ -60,7 +69,7 @@ class Budget:
 
 
 class Backoff:
-    """Exponential back-off with full jitter: between half of and the whole next delay, capped."""
+    """Exponential back-off with jitter: between half of the next delay and the whole, capped."""
 
     def __init__(
         self,
