@@ -54,8 +54,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """Subscriptions were accepted, named by request id or by channels.
+    """A request was accepted, named by id, by channels, or by neither: then the oldest open one.
 
+    With an id it may be an unsubscribe as well; channels without an id are those now subscribed.
     ``listing``: ``channels`` are all that the connection has now, so one that was asked for and is
     missing was not accepted.
     """
@@ -189,6 +190,8 @@ class Limits:
     ``connections`` counts per address, ``subscriptions``, ``messages`` and ``lifetime`` (seconds)
     per connection, ``message_bytes`` and ``message_channels`` per subscribe message, ``attempts``
     are connection attempts and ``rest`` the budgets of REST weight per address, in market time.
+    ``messages`` are all that we send, ``subscribes`` those among them that subscribe and
+    unsubscribe, where the exchange allows fewer of these.
     """
 
     source: str
@@ -196,6 +199,7 @@ class Limits:
     connections: int | None = None
     subscriptions: int = 1
     messages: Rate = Rate(5)
+    subscribes: Rate | None = None
     message_bytes: int | None = None
     message_channels: int = 1
     attempts: Rate = Rate(1)

@@ -5,8 +5,15 @@ every message, ``alive`` for every control frame, and, at ``due`` and after anyt
 changed it, ``texts`` and ``verdict``. Times are real (monotonic) seconds unless named otherwise.
 
 An acknowledgement is not proof of delivery, so three sets are kept: *desired*, *confirmed* and
-*delivering*. A refusal is tied to its channel by request id, by channel, or by splitting the batch
-until the culprit stands alone.
+*delivering*. How an answer finds its subscription:
+
+* Messages are made when they are sent, in the order asked for; each has a request id of its own.
+* An answer with an id belongs to that request or to none. One with channels but no id belongs to
+  the oldest open request about each of them, one with neither to the oldest open request of all.
+* Only the newest request about a channel decides on it: what answers an unsubscribe, or a
+  subscribe that was taken back since, is never an acceptance.
+* A refused batch is split until the culprit stands alone. What has no answer is asked again, and at
+  last rejected, unless it delivers.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import orjson
 
@@ -34,10 +42,12 @@ from connectors.model import CandleData
 
 ANSWER_WITHIN = 10.0
 """Seconds after which an unanswered subscribe message is sent again."""
+READY_WITHIN = 30.0
+"""Seconds within which a greeting must have come, the connecting included."""
 OURS = 0.8
-"""Part of the limit of messages that texts may use: the rest is for pongs and for jitter."""
+"""Part of the limits of messages that texts may use: the rest is for pongs and for jitter."""
 ASK_AT_MOST = 3
-"""So many times a batch without any answer is sent before its channels count as refused."""
+"""So many times a channel without any answer is asked for before it counts as refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,23 @@ class Rejected:
 
 
 @dataclass(slots=True)
-class _Request:
+class _Batch:
+    """What one request will ask for."""
+
     channels: tuple[str, ...]
     subscribes: bool
     tries: int = 1
-    sent: float | None = None
+
+
+@dataclass(slots=True)
+class _Request:
+    """What was asked; ``channels`` are those that no answer has come for."""
+
+    id: str
+    channels: tuple[str, ...]
+    subscribes: bool
+    tries: int
+    sent: float
 
 
 @dataclass(slots=True)
@@ -74,16 +96,22 @@ class Session:
 
     _heard: float = field(init=False)
     _pinged: float = field(init=False)
-    _next_id: int = field(init=False, default=1)
+    _login_refused: str | None = field(init=False, default=None)
+    _last_id: int = field(init=False, default=0)
+    _waiting: deque[_Batch] = field(init=False, default_factory=deque)
     _requests: dict[str, _Request] = field(init=False, default_factory=dict)
-    _unsent: deque[int] = field(init=False, default_factory=deque)
+    _asked: dict[str, str] = field(init=False, default_factory=dict)
+    """Channel -> id of the newest request that subscribes it, once sent and not taken back."""
     _urgent: deque[Message] = field(init=False, default_factory=deque)
-    _ordinary: deque[Message] = field(init=False, default_factory=deque)
+    _ordinary: deque[tuple[_Request, Message]] = field(init=False, default_factory=deque)
     _budget: Budget = field(init=False)
+    _asking: Budget = field(init=False)
 
     def __post_init__(self) -> None:
         self._heard = self._pinged = self.now
-        self._budget = Budget([self.adapter.limits.messages], OURS)
+        limits = self.adapter.limits
+        self._budget = Budget([limits.messages], OURS)
+        self._asking = Budget([] if limits.subscribes is None else [limits.subscribes], OURS)
         self._urgent.extend(self.opening.messages)
         self.ready = not self.opening.awaits_ready
 
@@ -91,44 +119,68 @@ class Session:
 
     def want(self, channels: Iterable[str]) -> None:
         """Subscribe these too, in as few messages as the limits allow."""
-        new = [channel for channel in channels if channel not in self.desired]
+        new = [channel for channel in dict.fromkeys(channels) if channel not in self.desired]
         self.desired.update(new)
-        for batch in self._batches(new):
-            self._ask(batch, subscribes=True)
+        self._wait(new, subscribes=True)
 
     def drop(self, channels: Iterable[str]) -> None:
-        """Unsubscribe these."""
-        old = [channel for channel in channels if channel in self.desired]
-        self.desired.difference_update(old)
-        self.confirmed.difference_update(old)
-        self.delivering.difference_update(old)
-        for batch in self._batches(old):
-            self._ask(batch, subscribes=False)
+        """Unsubscribe these; ``closing`` is set where the exchange offers no such thing."""
+        old = [channel for channel in dict.fromkeys(channels) if channel in self.desired]
+        self._forget(old)
+        unsent = self._take_back(old)
+        self._wait([channel for channel in old if channel not in unsent], subscribes=False)
 
     def again(self, channel: str) -> None:
         """Ask once more for a channel that was rejected or is silent."""
         self.drop([channel])
         self.want([channel])
 
+    def _wait(self, channels: Sequence[str], *, subscribes: bool, tries: int = 1) -> None:
+        groups: dict[str, list[str]] = {}
+        for channel in channels:
+            groups.setdefault(self.adapter.batch_group(channel), []).append(channel)
+        size = self.adapter.limits.message_channels
+        for group in groups.values():
+            for start in range(0, len(group), size):
+                batch = _Batch(tuple(group[start : start + size]), subscribes, tries)
+                self._waiting.append(batch)
+
+    def _take_back(self, channels: Sequence[str]) -> set[str]:
+        """Strike these from what waits; those of them that the exchange was never asked for."""
+        struck: set[str] = set()
+        for batch in self._waiting:
+            if batch.subscribes:
+                if batch.tries == 1:
+                    struck.update(channel for channel in channels if channel in batch.channels)
+                batch.channels = _without(batch.channels, channels)
+        return struck
+
+    def _forget(self, channels: Sequence[str]) -> None:
+        self.desired.difference_update(channels)
+        self.confirmed.difference_update(channels)
+        self.delivering.difference_update(channels)
+        for channel in channels:
+            self._asked.pop(channel, None)
+
     # --- what comes in ---
 
     def receive(self, frame: bytes, binary: bool, now: float) -> list[CandleData] | None:
         """One message as received: its candles, or None where it was something else.
 
-        Raises BadFrame for one that cannot be read; the session stays as it was.
+        Raises BadFrame for one that cannot be read: the connection lives, and nothing else changes.
         """
         self._heard = now
         try:
             parsed = self.adapter.parse_ws_message(self._decode(frame, binary))
+            if type(parsed) is list:
+                for candle in parsed:
+                    if candle.channel not in self.delivering:
+                        self._first_of(candle)
+                return parsed
         except Exception as error:  # whatever a frame does to a parser is its own fault
             self.bad_frames += 1
             raise BadFrame(f"{type(error).__name__}: {error}") from error
-        if type(parsed) is list:
-            for candle in parsed:
-                if candle.channel is not None:
-                    self.delivering.add(candle.channel)
-            return parsed
-        self._note(parsed, now)
+        self._note(parsed)
         return None
 
     def alive(self, now: float) -> None:
@@ -141,194 +193,204 @@ class Session:
             return orjson.loads(data)
         except orjson.JSONDecodeError:
             text = data if isinstance(data, str) else data.decode()
-            if text[:1] in ("{", "["):
+            if text.lstrip()[:1] in ("{", "["):
                 raise
             return text
 
-    def _note(self, parsed: Parsed, now: float) -> None:
+    def _first_of(self, candle: CandleData) -> None:
+        """A candle of a channel that delivered nothing yet, or without a channel."""
+        if candle.channel is None and self.desired:
+            if len(self.desired) > 1:
+                raise ValueError("a candle names no channel, where several are subscribed")
+            (candle.channel,) = self.desired
+        if candle.channel in self.desired:
+            self.delivering.add(candle.channel)
+
+    def _note(self, parsed: Parsed) -> None:
         match parsed:
             case WSJSONRequest(payload):
                 self._urgent.append(payload)
             case Ready():
                 self.ready = True
+            case Confirmed(listing=True):
+                self._confirm_listing(parsed.channels)
             case Confirmed():
-                self._confirm(parsed, now)
+                self._confirm(parsed)
             case Refused():
                 self._refuse(parsed)
             case Closing(reason):
                 self.closing = reason
 
-    def _confirm(self, told: Confirmed, now: float) -> None:
-        if told.listing:
-            self._confirm_listing(told, now)
-            return
-        request = self._requests.pop(told.request_id or "", None)
-        channels = told.channels or (request.channels if request else ())
-        if request is None or request.subscribes:
-            self.confirmed.update(self.desired.intersection(channels))
-        if request is not None and set(told.channels) < set(request.channels) and told.channels:
-            left = tuple(channel for channel in request.channels if channel not in told.channels)
-            request.channels = left
-            self._requests[told.request_id or ""] = request
-        self._settle_by_channel(channels)
+    def _confirm(self, told: Confirmed) -> None:
+        for request, channels in self._answered_by(told):
+            if request.subscribes:
+                self.confirmed.update(self._decided_by(request, channels))
+            self._settle(request, channels)
 
-    def _confirm_listing(self, told: Confirmed, now: float) -> None:
-        self.confirmed = self.desired.intersection(told.channels)
-        for request_id, request in list(self._requests.items()):
-            if request.sent is not None and request.sent <= now:
-                done = not request.subscribes or self.confirmed.issuperset(request.channels)
-                if done:
-                    del self._requests[request_id]
+    def _confirm_listing(self, listed: Sequence[str]) -> None:
+        """What was listed before and is missing was lost; what was not has until ANSWER_WITHIN.
 
-    def _settle_by_channel(self, channels: Sequence[str]) -> None:
-        """Forget requests whose channels are all answered for, where answers name channels."""
-        for request_id, request in list(self._requests.items()):
-            left = tuple(
-                channel
-                for channel in request.channels
-                if channel not in channels and channel not in self.confirmed
-            )
-            if request.subscribes and not left:
-                del self._requests[request_id]
-            else:
-                request.channels = left if request.subscribes else request.channels
+        For a listing may have been made before the request was read.
+        """
+        now_confirmed = self._asked.keys() & listed
+        lost = sorted(self.confirmed - now_confirmed)
+        self.confirmed = now_confirmed
+        self.delivering.difference_update(lost)
+        self._wait(lost, subscribes=True)
+        for request in list(self._requests.values()):
+            done = listed if request.subscribes else _without(request.channels, listed)
+            self._settle(request, done)
 
     def _refuse(self, told: Refused) -> None:
-        request_id, request = self._tied(told)
-        if told.channels:
-            self._reject(told.channels, told)
-            self._settle_by_channel(told.channels)
-        elif request is not None and request_id is not None:
-            del self._requests[request_id]
-            self._split(request, told)
+        if not self.ready:
+            self._login_refused = told.reason
+            return
+        if told.request_id is None:  # nothing is open about it: an accepted channel was ended
+            self._reject([it for it in told.channels if not self._oldest_about(it)], told)
+        for request, channels in self._answered_by(told):
+            self._settle(request, channels)
+            decided = self._decided_by(request, channels) if request.subscribes else ()
+            if told.channels or told.limit or len(decided) == 1:
+                self._reject(decided, told)
+            else:
+                self._split(decided)
 
-    def _tied(self, told: Refused) -> tuple[str | None, _Request | None]:
+    def _answered_by(self, told: Confirmed | Refused) -> list[tuple[_Request, Sequence[str]]]:
+        """Which requests an answer is about, and which of their channels."""
         if told.request_id is not None:
-            return told.request_id, self._requests.get(told.request_id)
-        if told.channels:
-            return None, None
-        open_ones = ((key, it) for key, it in self._requests.items() if it.sent is not None)
-        return next(open_ones, (None, None))
+            request = self._requests.get(told.request_id)
+            return [(request, told.channels or request.channels)] if request else []
+        if not told.channels:
+            return [(request, request.channels) for request in list(self._requests.values())[:1]]
+        oldest = ((self._oldest_about(channel), channel) for channel in told.channels)
+        return [(request, (channel,)) for request, channel in oldest if request]
 
-    def _split(self, request: _Request, told: Refused) -> None:
-        if not request.subscribes:
-            return
-        if len(request.channels) == 1 or told.limit:
-            self._reject(request.channels, told)
-            return
-        middle = len(request.channels) // 2
-        for half in (request.channels[:middle], request.channels[middle:]):
-            self._ask(half, subscribes=True)
+    def _oldest_about(self, channel: str) -> _Request | None:
+        return next((it for it in self._requests.values() if channel in it.channels), None)
 
-    def _reject(self, channels: Sequence[str], told: Refused) -> None:
-        for channel in channels:
-            if channel in self.desired:
-                self.desired.discard(channel)
-                self.confirmed.discard(channel)
-                self.rejected.append(Rejected(channel, told.reason, told.limit))
+    def _decided_by(self, request: _Request, channels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(channel for channel in channels if self._asked.get(channel) == request.id)
+
+    def _settle(self, request: _Request, channels: Sequence[str]) -> None:
+        request.channels = _without(request.channels, channels)
+        if not request.channels:
+            del self._requests[request.id]
+
+    def _split(self, channels: tuple[str, ...]) -> None:
+        middle = len(channels) // 2
+        self._wait(channels[:middle], subscribes=True)
+        self._wait(channels[middle:], subscribes=True)
+
+    def _reject(self, channels: Iterable[str], told: Refused) -> None:
+        asked = [channel for channel in channels if channel in self._asked]
+        self._forget(asked)
+        self.rejected.extend(Rejected(it, told.reason, told.limit) for it in asked)
 
     # --- what goes out ---
 
     def texts(self, now: float, wall: float) -> list[str]:
-        """What is to be sent now, within the limit of messages; ``wall`` is UNIX seconds."""
+        """What is to be sent now, within the limits of messages; ``wall`` is UNIX seconds."""
         self._remind(now)
-        texts = []
-        while message := self._next(now, wall):
-            texts.append(message if isinstance(message, str) else orjson.dumps(message).decode())
-        return texts
+        return [
+            message if isinstance(message, str) else orjson.dumps(message).decode()
+            for message in self._messages(now, wall)
+        ]
+
+    def _messages(self, now: float, wall: float) -> Iterator[Message]:
+        while self._budget.free_at(now) <= now:
+            message = self._next(now, wall)
+            if message is None:
+                return
+            self._budget.take(now)
+            yield message
 
     def _next(self, now: float, wall: float) -> Message | None:
-        ping = self._ping_due(now)
-        if not (ping or self._waiting) or not self._budget.take(now):
-            return None
         if self._urgent:
             return self._urgent.popleft()
-        if ping:
+        if self._ping_at() <= now:
             self._pinged = now
             return self.adapter.ping_message(self._new_id(), wall)
-        while self._unsent and not self._ordinary:
-            self._begin(self._unsent.popleft(), now, wall)
-        return self._ordinary.popleft() if self._ordinary else None
+        if self.ready and self._asking.free_at(now) <= now:
+            return self._next_of_requests(now, wall)
+        return None
 
-    @property
-    def _waiting(self) -> bool:
-        return bool(self._urgent or (self.ready and (self._ordinary or self._unsent)))
-
-    def _begin(self, request_id: int, now: float, wall: float) -> None:
-        request = self._requests[str(request_id)]
+    def _next_of_requests(self, now: float, wall: float) -> Message | None:
+        while self._waiting and not self._ordinary:
+            self._begin(self._waiting.popleft(), now, wall)
+        if not self._ordinary:
+            return None
+        self._asking.take(now)
+        request, message = self._ordinary.popleft()
         request.sent = now
-        self._ordinary.extend(
-            self._messages(request.channels, request_id, request.subscribes, wall)
-        )
+        return message
+
+    def _begin(self, batch: _Batch, now: float, wall: float) -> None:
+        if not batch.channels:
+            return
+        adapter, request_id = self.adapter, self._new_id()
+        make = adapter.subscribe_messages if batch.subscribes else adapter.unsubscribe_messages
+        messages = make(batch.channels, request_id, wall)
+        if len(batch.channels) > 1 and any(self._too_large(message) for message in messages):
+            self._halve(batch)
+            return
+        if not messages and not batch.subscribes:
+            self.closing = "the exchange offers no unsubscribing: a new connection has to do"
+        if messages:
+            request = _Request(str(request_id), batch.channels, batch.subscribes, batch.tries, now)
+            self._requests[request.id] = request
+            self._ordinary.extend((request, message) for message in messages)
+            if batch.subscribes:
+                self._asked.update(dict.fromkeys(batch.channels, request.id))
+
+    def _halve(self, batch: _Batch) -> None:
+        middle = len(batch.channels) // 2
+        for half in (batch.channels[middle:], batch.channels[:middle]):
+            self._waiting.appendleft(_Batch(half, batch.subscribes, batch.tries))
 
     def due(self, now: float) -> float:
         """When ``texts`` and ``verdict`` should be asked next, at the latest."""
-        times = [self._heard + self.adapter.heartbeat.silence]
-        if self.adapter.heartbeat.kind == "message" and self.ready:
-            times.append(self._pinged + self._ping_every)
-        times += [it.sent + ANSWER_WITHIN for it in self._requests.values() if it.sent is not None]
-        if self._waiting:
-            times.append(self._budget.free_at(now))
+        free = self._budget.free_at(now)
+        times = [self._dead_at(), max(self._ping_at(), free)]
+        times += [request.sent + ANSWER_WITHIN for request in self._requests.values()]
+        if self._urgent:
+            times.append(free)
+        if self.ready and (self._ordinary or self._waiting):
+            times.append(max(free, self._asking.free_at(now)))
+        if not self.ready:
+            times.append(self.now + READY_WITHIN)
         return min(times)
 
     def verdict(self, now: float) -> str | None:
         """Why this connection is to be given up, or None while it is good."""
-        silence = self.adapter.heartbeat.silence
-        if now - self._heard >= silence:
-            return f"nothing was heard for {silence:.0f} s"
+        if self._dead_at() <= now:
+            return f"nothing was heard for {self.adapter.heartbeat.silence:.0f} s"
+        if self._login_refused is not None:
+            return f"the exchange refuses the login: {self._login_refused}"
+        if not self.ready and self.now + READY_WITHIN <= now:
+            return f"neither greeting nor acceptance of the login came in {READY_WITHIN:.0f} s"
         return None
 
-    @property
-    def _ping_every(self) -> float:
-        return self.opening.ping_every or self.adapter.heartbeat.every
+    def _dead_at(self) -> float:
+        return self._heard + self.adapter.heartbeat.silence
 
-    def _ping_due(self, now: float) -> bool:
-        message = self.adapter.heartbeat.kind == "message"
-        return message and self.ready and now - self._pinged >= self._ping_every
+    def _ping_at(self) -> float:
+        heartbeat = self.adapter.heartbeat
+        if heartbeat.kind != "message" or not self.ready:
+            return inf
+        return self._pinged + (self.opening.ping_every or heartbeat.every)
 
     def _remind(self, now: float) -> None:
-        late = [
-            (key, it)
-            for key, it in self._requests.items()
-            if it.sent is not None and now - it.sent >= ANSWER_WITHIN
-        ]
-        for key, request in late:
-            del self._requests[key]
-            silent = [it for it in request.channels if it not in self.delivering]
+        late = [it for it in self._requests.values() if it.sent + ANSWER_WITHIN <= now]
+        for request in late:
+            del self._requests[request.id]
+            silent = _without(self._decided_by(request, request.channels), self.delivering)
             if not request.subscribes or not silent:
                 continue
-            if request.tries >= ASK_AT_MOST:
-                self._reject(silent, Refused("the exchange gives no answer to the subscription"))
+            if request.tries < ASK_AT_MOST:
+                self._wait(silent, subscribes=True, tries=request.tries + 1)
             else:
-                for batch in self._batches(silent):
-                    self._ask(batch, subscribes=True, tries=request.tries + 1)
-
-    def _batches(self, channels: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        groups: dict[str, list[str]] = {}
-        for channel in channels:
-            groups.setdefault(self.adapter.batch_group(channel), []).append(channel)
-        size = self.adapter.limits.message_channels
-        for group in groups.values():
-            for start in range(0, len(group), size):
-                yield tuple(group[start : start + size])
-
-    def _ask(self, channels: tuple[str, ...], *, subscribes: bool, tries: int = 1) -> None:
-        request_id = self._new_id()
-        messages = self._messages(channels, request_id, subscribes, 0.0)
-        if len(channels) > 1 and any(self._too_large(message) for message in messages):
-            middle = len(channels) // 2
-            self._ask(channels[:middle], subscribes=subscribes, tries=tries)
-            self._ask(channels[middle:], subscribes=subscribes, tries=tries)
-        elif messages:
-            self._requests[str(request_id)] = _Request(channels, subscribes, tries)
-            self._unsent.append(request_id)
-
-    def _messages(
-        self, channels: Sequence[str], request_id: int, subscribes: bool, wall: float
-    ) -> list[Message]:
-        adapter = self.adapter
-        make = adapter.subscribe_messages if subscribes else adapter.unsubscribe_messages
-        return make(channels, request_id, wall)
+                told = f"asked for {ASK_AT_MOST} times, it was neither accepted nor delivered"
+                self._reject(silent, Refused(told))
 
     def _too_large(self, message: Message) -> bool:
         limit = self.adapter.limits.message_bytes
@@ -338,5 +400,10 @@ class Session:
         return size > limit
 
     def _new_id(self) -> int:
-        self._next_id += 1
-        return self._next_id - 1
+        self._last_id += 1
+        return self._last_id
+
+
+def _without(channels: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
+    gone = set(others)
+    return tuple(channel for channel in channels if channel not in gone)

@@ -83,7 +83,8 @@ class _Okx(ExchangeAdapter):
         source="www.okx.com/docs-v5, WebSocket connect and candlesticks; see UNKNOWN above",
         checked="2026-06-27",
         subscriptions=300,  # UNKNOWN; their args stay far below 64 KB
-        messages=Rate(480, 3600),  # subscribe, unsubscribe and login
+        messages=Rate(5),  # nothing published: pings are not among the 480
+        subscribes=Rate(480, 3600),  # subscribe, unsubscribe and login
         message_bytes=64_000,
         message_channels=100,
         attempts=Rate(3),

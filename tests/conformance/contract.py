@@ -302,10 +302,11 @@ def check_limits(adapter_class: AdapterClass) -> None:
         limits,
         "correct the number, or use None where nothing is published",
     )
-    rates = (limits.messages, limits.attempts, *limits.rest)
+    told = () if limits.subscribes is None else (limits.subscribes,)
+    rates = (limits.messages, *told, limits.attempts, *limits.rest)
     require(
         limits.rest and all(_possible(rate) for rate in rates),
-        "messages, attempts and rest (a tuple) are Rate(amount, period) above zero",
+        "messages, subscribes, attempts and rest (a tuple) are Rate(amount, period) above zero",
         limits,
         "correct the rate; without a published one leave the default",
     )
