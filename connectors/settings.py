@@ -116,6 +116,11 @@ def _endpoint(text: str) -> tuple[str, Addresses]:
     return name, (websocket, http)
 
 
+def _endpoint_text(endpoint: tuple[str, Addresses]) -> str:
+    name, addresses = endpoint
+    return f"{name}={','.join(addresses)}"
+
+
 def _setting(default: Any, metavar: str, text: str, read: Callable[[str], Any], **more: Any) -> Any:
     known = Setting(text, metavar, read, **more)
     return field(default=default, metadata={"setting": known}, repr=not known.hidden)
@@ -137,7 +142,9 @@ class Settings:
     kafka_mechanism: str = _setting(
         "PLAIN", "WORD", f"How to log in with SASL: {', '.join(MECHANISMS)}.", _one_of(*MECHANISMS)
     )
-    kafka_user: str | None = _setting(None, "NAME", "Kafka's user, for SASL.", str)
+    kafka_user: str | None = _setting(
+        None, "NAME", "Kafka's user, for SASL; the password is CANDLES_KAFKA_PASSWORD.", str
+    )
     kafka_password: str | None = _setting(
         None, "TEXT", "The password of Kafka's user.", str, secret=True
     )
@@ -159,7 +166,9 @@ class Settings:
         "A schema registry with Confluent's API; without one none is needed.",
         _registry,
     )
-    registry_user: str | None = _setting(None, "NAME", "The schema registry's user.", str)
+    registry_user: str | None = _setting(
+        None, "NAME", "The registry's user; the password is CANDLES_REGISTRY_PASSWORD.", str
+    )
     registry_password: str | None = _setting(
         None, "TEXT", "The password of the schema registry's user.", str, secret=True
     )
@@ -224,6 +233,15 @@ class Settings:
         return SchemaRegistry(
             self.registry, user=self.registry_user, password=self.registry_password
         )
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that give another process these settings."""
+        values = {setting: getattr(self, name) for name, setting in SETTINGS.items()}
+        return {
+            setting.variable: " ".join(map(_endpoint_text, value)) if setting.many else str(value)
+            for setting, value in values.items()
+            if value != setting.default
+        }
 
     def topics(self) -> TopicPlan:
         """The topics under the prefix."""

@@ -169,6 +169,15 @@ def test_secrets() -> None:
     assert "tiger" not in repr(found.cluster())
 
 
+def test_handed_on() -> None:
+    """Another process gets the same settings by its environment, secrets included."""
+    given = {"CANDLES_KAFKA_PASSWORD": "p", "CANDLES_ENDPOINT": f"{ENDPOINT} {OTHER}"}
+    settings = resolve({"kafka": "k:1", "partitions": "3"}, given)
+
+    assert resolve({}, settings.environment()) == settings
+    assert Settings().environment() == {}
+
+
 def test_cluster_needs_an_address() -> None:
     """Without Kafka's address the sentence says how to give it."""
     with pytest.raises(UsageError, match=r"^where is Kafka\? .*--kafka host:port.*CANDLES_KAFKA"):

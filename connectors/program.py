@@ -1,0 +1,153 @@
+"""The shell around every command: settings, log, signals, and one sentence for each failure.
+
+Exit status 0, 1 (it failed: a sentence) or 2 (wrong use: a sentence); never a traceback. SIGINT and
+SIGTERM end every command gracefully, a second one at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+import structlog
+
+from connectors.errors import ConnectorError
+from connectors.settings import CONFIG, SETTINGS, resolve
+from connectors.telemetry import configure
+
+T = TypeVar("T")
+Command = Callable[..., None]
+
+LOG: Final = ("log_format", "log_level")
+
+
+class Program(click.Group):
+    """A group of commands whose every failure is one sentence."""
+
+    def main(self, *args: Any, **more: Any) -> NoReturn:
+        """Run the command that the arguments name, and end the process with its exit status."""
+        more["standalone_mode"] = False
+        try:
+            sys.exit(super().main(*args, **more) or 0)
+        except click.exceptions.NoArgsIsHelpError as help_wanted:
+            help_wanted.show()
+            sys.exit(help_wanted.exit_code)
+        except click.ClickException as wrong:
+            sys.exit(say(_wrong_use(wrong), wrong.exit_code))
+        except ConnectorError as failed:
+            sys.exit(say(str(failed), failed.exit_status))
+        except BrokenPipeError:
+            _silence()
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            sys.exit(say("interrupted", 1))
+        except Exception as unforeseen:  # noqa: BLE001 - never a traceback on the screen
+            structlog.get_logger().debug("program.failed", exc_info=unforeseen)
+            sys.exit(say(_unforeseen(unforeseen), 1))
+
+
+def say(sentence: str, status: int) -> int:
+    """Write one sentence to stderr, and give the exit status back."""
+    click.echo(f"candles: {' '.join(sentence.split())}", err=True)
+    return status
+
+
+def _silence() -> None:
+    """Whoever read our output has gone: what is left of it goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _wrong_use(wrong: click.ClickException) -> str:
+    context = getattr(wrong, "ctx", None)
+    command = context.command_path if context else "candles"
+    return f"{wrong.format_message().rstrip('.')}: {command} --help shows the right use"
+
+
+def _unforeseen(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"something unforeseen went wrong ({what}); --log-level debug logs where"
+
+
+def with_settings(*names: str) -> Callable[[Command], Command]:
+    """Give a command flags for these settings and for the log, and ``settings`` of them all."""
+    shown = (*names, *LOG)
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def resolved(config: str | None, **given: Any) -> None:
+            settings = resolve({name: given.pop(name) for name in shown}, config=config)
+            configure(settings.log_format, settings.log_level)
+            _listen_to_libraries(settings.log_level)
+            command(settings=settings, **given)
+
+        for name in reversed(shown):
+            setting = SETTINGS[name]
+            resolved = click.option(
+                str(setting.flag),
+                metavar=setting.metavar,
+                multiple=setting.many,
+                help=f"{setting.help}  [{setting.variable}{_default(setting.default)}]",
+            )(resolved)
+        return click.option(
+            "--config", metavar="FILE", help=f"A TOML file of settings.  [{CONFIG}]"
+        )(resolved)
+
+    return decorate
+
+
+def _default(default: object) -> str:
+    return "" if default in (None, ()) else f", default {default}"
+
+
+class _Forward(logging.Handler):
+    """Hands what libraries log over to our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, "library.said", library=record.name, message=record.getMessage()
+        )
+
+
+def _listen_to_libraries(level: str) -> None:
+    """What libraries say counts from a warning on; with debug, from an information on."""
+    logging.basicConfig(
+        handlers=[_Forward()], level="INFO" if level == "debug" else "WARNING", force=True
+    )
+
+
+class Signals:
+    """What SIGINT and SIGTERM do: ``gently`` once, where that is set; else they cancel the task."""
+
+    def __init__(self) -> None:
+        self.gently: Callable[[], None] | None = None
+        self.came = False
+
+    def _come(self, task: asyncio.Task[Any]) -> None:
+        self.came = True
+        gently, self.gently = self.gently, None
+        if gently is None:
+            task.cancel()
+        else:
+            gently()
+
+    async def over(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do the work under these signals; None where they cancelled it."""
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._come, task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not self.came:
+                raise
+            return None
