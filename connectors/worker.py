@@ -35,6 +35,7 @@ from connectors.kafka import (
     quieten,
 )
 from connectors.kafka.outbox import CAPACITY
+from connectors.kafka.topics import CLOSED_NAME, LIVE_NAME
 from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.market import Pack, check_interval, check_pair, pack, rules_of
@@ -53,12 +54,17 @@ CONFLATED: Final = 1
 
 @dataclass(frozen=True)
 class Options:
-    """How a worker works. ``registry`` is entered by the worker; ``drain`` in real seconds."""
+    """How a worker works. ``registry`` is entered by the worker; ``drain`` in real seconds.
+
+    ``closed_name`` and ``live_name`` are templates of the names of the topics of candles.
+    """
 
     prefix: str = "candles"
     live: Literal["all", "newest", "none"] = "all"
     partitions: int = 12
     replication: int = -1
+    closed_name: str = CLOSED_NAME
+    live_name: str = LIVE_NAME
     registry: SchemaRegistry | None = None
     drain: float = 10.0
 
@@ -84,7 +90,11 @@ class Worker:
         self._options = options
         self._random = random.Random(seed).random  # noqa: S311 - jitter, not secrets
         self._plan = TopicPlan(
-            options.prefix, partitions=options.partitions, replication=options.replication
+            options.prefix,
+            partitions=options.partitions,
+            replication=options.replication,
+            closed_name=options.closed_name,
+            live_name=options.live_name,
         )
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -157,13 +167,14 @@ class Worker:
 
     def _topics(self) -> list[TopicSpec]:
         plan = self._plan
-        return [
+        specs = [
             *(plan.closed(exchange) for exchange in self._carriers),
             *(plan.live(exchange) for exchange in self._carriers),
             plan.fixed_coverage(),
             plan.dead_letters(),
             plan.schemas(),
         ]
+        return list({spec.name: spec for spec in specs}.values())
 
     async def _announce_schemas(self) -> None:
         """Every writer schema is published before its first use."""

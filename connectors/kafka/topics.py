@@ -39,6 +39,9 @@ DAY: Final = 24 * HOUR
 CENTURY: Final = 100 * 365 * DAY
 _LONGEST: Final = str(2**63 - 1)
 
+CLOSED_NAME: Final = "{prefix}.{exchange}.closed"
+LIVE_NAME: Final = "{prefix}.{exchange}.live"
+
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 # The default would refuse records more than an hour ahead, which a compressed market clock is, and
@@ -95,12 +98,17 @@ class TopicSpec:
 
 @dataclass(frozen=True)
 class TopicPlan:
-    """The topics under one prefix. UsageError for a prefix that cannot be part of their names."""
+    """The topics under one prefix. UsageError for a prefix that cannot be part of their names.
+
+    ``closed_name`` and ``live_name`` are templates of the names of the topics of candles.
+    """
 
     prefix: str = "candles"
     partitions: int = 12
     shards: int = 24
     replication: int = -1
+    closed_name: str = CLOSED_NAME
+    live_name: str = LIVE_NAME
 
     def __post_init__(self) -> None:
         if not _PREFIX.fullmatch(self.prefix):
@@ -108,14 +116,19 @@ class TopicPlan:
                 f"the prefix {self.prefix!r} cannot be used: "
                 "write letters, digits, - and _, without dots"
             )
+        if self._named(self.closed_name, "x") == self._named(self.live_name, "x"):
+            raise UsageError(
+                f"closed candles and live updates cannot share a topic ({self.closed_name!r}): "
+                "write two templates of names"
+            )
 
     def closed(self, exchange: str) -> TopicSpec:
         """Closed candles and revisions of an exchange, kept for ever."""
-        return self._spec(f"{exchange}.closed", self.partitions, _CLOSED)
+        return self._candles(self.closed_name, exchange, _CLOSED)
 
     def live(self, exchange: str) -> TopicSpec:
         """Updates of open candles, kept for hours."""
-        return self._spec(f"{exchange}.live", self.partitions, _LIVE)
+        return self._candles(self.live_name, exchange, _LIVE)
 
     def coverage(self, transport: str) -> TopicSpec:
         """What is settled and what is missing, one partition a shard."""
@@ -136,6 +149,19 @@ class TopicPlan:
     def schemas(self) -> TopicSpec:
         """Every writer schema."""
         return self._spec("schemas", 1, _COMPACTED)
+
+    def _candles(self, template: str, exchange: str, configs: Mapping[str, str]) -> TopicSpec:
+        name = self._named(template, exchange)
+        return TopicSpec(name, self.partitions, configs, self.replication)
+
+    def _named(self, template: str, exchange: str) -> str:
+        try:
+            return template.format(prefix=self.prefix, exchange=exchange)
+        except (LookupError, ValueError, AttributeError):
+            raise UsageError(
+                f"the template {template!r} of a topic's name cannot be used: "
+                "write {prefix} and {exchange} for what changes"
+            ) from None
 
     def _spec(self, name: str, partitions: int, configs: Mapping[str, str]) -> TopicSpec:
         return TopicSpec(f"{self.prefix}.{name}", partitions, configs, self.replication)

@@ -85,3 +85,23 @@ def test_a_prefix_that_cannot_be(prefix_: str) -> None:
     """A prefix with a dot, or none, is refused."""
     with pytest.raises(UsageError, match="without dots"):
         TopicPlan(prefix_)
+
+
+def test_names_of_topics_of_candles_are_templates() -> None:
+    """Topics of candles are named as wished, the others keep to the prefix."""
+    plan = TopicPlan("p", closed_name="bars-{exchange}", live_name="{prefix}-all")
+    assert (plan.closed("x").name, plan.live("x").name) == ("bars-x", "p-all")
+    assert plan.dead_letters().name == "p.dead-letters"
+
+
+@pytest.mark.parametrize("template", ["{exchnge}", "{", "{0}", "{prefix.x}"])
+def test_a_template_that_cannot_be_used(template: str) -> None:
+    """A template with another word than prefix and exchange is a sentence that names it."""
+    with pytest.raises(UsageError, match=r"the template .* cannot be used: write \{prefix\}"):
+        TopicPlan("p", closed_name=template)
+
+
+def test_closed_and_live_in_one_topic() -> None:
+    """Closed candles and live updates never share a topic."""
+    with pytest.raises(UsageError, match="cannot share a topic"):
+        TopicPlan("p", closed_name="all", live_name="all")
