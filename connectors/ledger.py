@@ -10,12 +10,15 @@ Slots are decided in the order of open times, at ``coverage.head``:
 
 * closed by the exchange's flag, at once;
 * where frames carry no flag, a newer candle or the clock says that a bar is over, and REST
-  confirms the values; that wait is bounded;
+  confirms the values; that wait is bounded, then the stream's own state is published;
 * by a REST row: polled, or fetched because the slot was skipped or is overdue;
 * empty, when REST already returns a later candle, or returned none twice after close and grace.
 
 Newer closed candles are held until the slots before them are decided. The hold is bounded: then
 the slots are declared missing, repaired later, and published ``late``.
+
+What REST says soon after a close may lack the last trades, and so may the stream's own word. Such
+candles are *unsure*: they are read again when REST must have caught up, and revised if they differ.
 
 ``real`` is monotonic seconds, ``market`` UNIX seconds of bars; ``clock`` only converts.
 """
@@ -24,10 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isclose
+from math import inf
 from typing import Final, NamedTuple
 
 from connectors.clock import Clock
+from connectors.comparison import behind, equal, filled
 from connectors.coverage import Coverage, RunState, SlotState, digest_of
 from connectors.model import CandleData, CloseReason, Grid, Subscription
 
@@ -38,10 +42,17 @@ CONFIRM: Final = 2.0
 RETRY: Final = (0.5, 30.0)
 """Real seconds between REST attempts for the same slots: the first, and the longest."""
 LAG: Final = 3.0
-"""Market seconds (or the grace, if longer) after which a slot that REST lacked is asked for again,
-to be believed empty if it is lacking still: REST lags behind the socket."""
+"""Market seconds after close and grace in which REST may still lag behind the socket."""
+PATIENCE: Final = 4
+"""So many vain attempts at one page of repairs before the next older one is tried."""
+AUDIT: Final = 300.0
+"""Market seconds that an unsure candle waits for a poll to read it again by the way."""
 REREAD: Final = 2
 """So many bars before the head every poll reads again; as many published ones are remembered."""
+FUTURE: Final = 3600.0
+"""Market seconds beyond the clock from which on an open time cannot be right."""
+
+_STREAM: Final = (CloseReason.EXCHANGE_FLAG, CloseReason.NEXT_CANDLE, CloseReason.CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +82,15 @@ class Published(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Open times ``[start, end)`` that REST is to be asked for; ``urgent``: newer ones wait."""
+    """Open times ``[start, end)`` that REST is to be asked for; ``urgent``: newer ones wait.
+
+    ``at`` is the market time of asking: only what was over then can be final in the reply.
+    """
 
     start: int
     end: int
     urgent: bool
+    at: float
 
 
 class _Over(NamedTuple):
@@ -84,6 +99,14 @@ class _Over(NamedTuple):
     state: CandleData
     reason: CloseReason
     since: float
+
+
+class _Word(NamedTuple):
+    """A bar's closed state; ``sure``: whether it is the exchange's last word, as far as known."""
+
+    candle: CandleData
+    reason: CloseReason
+    sure: bool
 
 
 class Ledger:
@@ -123,6 +146,8 @@ class Ledger:
         if coverage is not None:
             self.coverage, self.begun = coverage, True
             self._learn(coverage.start)
+            if self.rules.rest and not self._has_flags:
+                self._unsure.update(dict.fromkeys(coverage.recent, real))
         elif self.grid.known:
             self._start()
         self._wake(self, real)
@@ -133,15 +158,15 @@ class Ledger:
         self.coverage = Coverage(0)
         self.pending: list[Published] = []
         self._began = (inf, inf)
-        self._closed: dict[int, tuple[CandleData, CloseReason]] = {}
         self._over: dict[int, _Over] = {}
-        self._last: dict[int, CandleData] = {}
+        self._closed: dict[int, _Word] = {}
+        self._published: dict[int, Published] = {}
+        self._unsure: dict[int, float] = {}
         self._asked: Span | None = None
         self._retry = _Retry()
         self._repair = _Retry()
-        self._absent = (-1, 0.0)
-        self._unsure: dict[int, CandleData] = {}
-        self._decisions = 0
+        self._repair_below: float = inf
+        self._progress = 0
 
     def take(self) -> list[Published]:
         """What is to be published now, in order; the coverage as it stands speaks of it."""
@@ -176,106 +201,140 @@ class Ledger:
 
     def _turn(self, candle: CandleData, real: float) -> bool:
         slot = candle.timestamp
+        if slot > self._clock.market_at(real) + FUTURE:
+            raise ValueError(f"{self.subscription}: {slot} lies in the future")
         self._learn(slot)
         if slot > self._slot:
             self._leave(CloseReason.NEXT_CANDLE, real)
             self._slot, self._state = slot, candle
+            self._wake(self, self._past_at(slot))
         if candle.closed is True:
-            self._flagged(candle, real)
+            self._flagged(candle)
             return False
         if slot < self._slot:
-            self._overtaken(candle)
+            self._told(candle, CloseReason.NEXT_CANDLE, real)
             return False
         return True
 
-    def _flagged(self, candle: CandleData, real: float) -> None:
+    def _flagged(self, candle: CandleData) -> None:
         slot = candle.timestamp
         if slot == self._slot:
             self._slot, self._state = self.grid.after(slot), None
-        self._decided(candle, CloseReason.EXCHANGE_FLAG)
-        self._release(real)
+        self._decided(_Word(candle, CloseReason.EXCHANGE_FLAG, sure=True))
+        self._release()
 
     def _leave(self, reason: CloseReason, real: float) -> None:
         """For all that the stream tells, the bar of its newest state is over."""
         state, self._state = self._state, None
-        if state is None or not self._is_ahead(state.timestamp):
-            return
-        if state.volume == 0 and self.rules.rest_skips:
-            return
-        self._over[state.timestamp] = _Over(state, reason, real)
-        self._wake(self, real)
+        if state is not None:
+            self._told(state, reason, real)
 
-    def _overtaken(self, candle: CandleData) -> None:
-        """An unflagged state of a bar that is not the newest any more."""
-        over = self._over.get(candle.timestamp)
-        if over is None or candle.volume < over.state.volume:
-            self.ignored += 1
+    def _told(self, state: CandleData, reason: CloseReason, real: float) -> None:
+        """An unflagged state of a bar that is over: the newest one of them counts."""
+        slot = state.timestamp
+        over = self._over.get(slot)
+        if not self.begun or (state.volume == 0 and self.rules.rest and self.rules.rest_skips):
+            return
+        if over is not None and not behind(state, over.state):
+            self._over[slot] = over._replace(state=state)
+        elif over is None and self._is_undecided(slot):
+            self._over[slot] = _Over(state, reason, real)
+            self._wake(self, self.due())
+        elif self._is_news(state):
+            self._decided(_Word(state, reason, sure=False))
         else:
-            self._over[candle.timestamp] = over._replace(state=candle)
+            self.ignored += 1
+
+    def _is_undecided(self, slot: int) -> bool:
+        return self.coverage.slot(slot) is SlotState.AHEAD and slot not in self._closed
+
+    def _is_news(self, state: CandleData) -> bool:
+        """Whether a late frame without a flag tells of trades that were not published."""
+        published = self._published.get(state.timestamp)
+        return not self.rules.flagged and published is not None and behind(published.candle, state)
 
     # --- REST ---
 
     def rows(self, rows: list[CandleData], asked: Span, market: float, real: float) -> None:
         """The rows that REST gave for ``asked``, oldest first; ``market`` is now.
 
-        Rows outside of what was asked prove nothing and are passed over. Raises ValueError for a
-        row at whose open time no bar opens.
+        Rows outside of what was asked prove nothing, and a reply of nothing else is no answer.
+        Raises ValueError for a row at whose open time no bar opens; then call ``failed``.
         """
-        self._asked = None
-        rows = [row for row in rows if asked.start <= row.timestamp < asked.end]
-        for row in rows:
+        inside = [row for row in rows if asked.start <= row.timestamp < asked.end]
+        for row in inside:
             self._learn(row.timestamp)
-        retry = self._retry if asked.urgent else self._repair
-        before = self._decisions
-        if self.begun:
-            for row in rows:
-                if self._is_final(row, market):
-                    self._row(row)
-            self._find_empty(rows, asked, market)
-            self._release(real)
-        if self._decisions > before:
-            retry.reset()
-            self._wake(self, real)
+        before = self._progress
+        if self.begun and (inside or not rows):
+            at = min(market, asked.at)
+            for row in inside:
+                self._row(row, at)
+            self._find_empty({row.timestamp for row in inside}, asked, at)
+            self._release()
+        if self._progress == before:
+            self.failed(asked, real)
         else:
-            self._wake(self, retry.fail(real))
+            self._ended(asked)
+            self._retry_of(asked).reset()
+            self._wake(self, self.due())
 
     def failed(self, asked: Span, real: float, retry_at: float = -inf) -> None:
         """REST could not answer; ``retry_at`` is the earliest time to ask again, where told."""
-        self._asked = None
-        retry = self._retry if asked.urgent else self._repair
-        self._wake(self, retry.fail(real, retry_at))
+        self._ended(asked)
+        self._retry_of(asked).fail(real, retry_at)
+        if not asked.urgent and self._repair.failures % PATIENCE == 0:
+            self._repair_below = asked.start
+        self._wake(self, self.due())
 
-    def _is_final(self, row: CandleData, market: float) -> bool:
-        if row.closed is not None:
-            return row.closed
-        return row.timestamp in self._over or self._is_past(row.timestamp, market)
+    def _ended(self, asked: Span) -> None:
+        if asked == self._asked:
+            self._asked = None
 
-    def _row(self, row: CandleData) -> None:
-        over = self._over.get(row.timestamp)
+    def _retry_of(self, asked: Span) -> _Retry:
+        return self._retry if asked.urgent else self._repair
+
+    def _row(self, row: CandleData, at: float) -> None:
+        """One row as REST had it at ``at``."""
+        slot = row.timestamp
+        over = self._over.get(slot)
+        sure = row.closed is True or at >= self._sure_from(slot)
+        if row.closed is False or not (sure or self._may_be_early(slot, over, at)):
+            return
         if over is None:
-            self._decided(row, CloseReason.REST_ROW)
+            self._decided(_Word(row, CloseReason.REST_ROW, sure))
         elif not behind(row, over.state):
-            self._decided(filled(row, over.state), CloseReason.REST_CONFIRMED)
+            self._decided(_Word(filled(row, over.state), CloseReason.REST_CONFIRMED, sure))
 
-    def _find_empty(self, rows: list[CandleData], asked: Span, market: float) -> None:
+    def _may_be_early(self, slot: int, over: _Over | None, at: float) -> bool:
+        """Whether a row may be published that is to be read again when REST has caught up."""
+        if self._has_flags or self.coverage.slot(slot) is not SlotState.AHEAD:
+            return False
+        told = over is not None and over.since <= self._clock.real_at(at)
+        return told or at >= self.grid.after(slot) + self.rules.grace
+
+    def _find_empty(self, present: set[int], asked: Span, at: float) -> None:
         """Slots that were asked for and had no trades, since their rows are not there."""
-        present = {row.timestamp for row in rows}
-        until = self._complete_until(rows, asked, market)
+        until = self._complete_until(present, asked, at)
         for run in self.coverage.missing():
             self._empty(max(run.start, asked.start), min(run.end, until), present)
         if asked.start <= self.coverage.head:
             self._empty(self.coverage.head, until, present)
 
-    def _complete_until(self, rows: list[CandleData], asked: Span, market: float) -> int:
-        """REST has, for slots before this one, all the rows that it will ever have."""
-        newest = rows[-1].timestamp if rows else asked.start
-        past = min(asked.end, self._past_until(market))
-        if newest >= self.grid.after(past, -1):
+    def _complete_until(self, present: set[int], asked: Span, at: float) -> int:
+        """REST has, for slots before this one, all the rows that it will ever have.
+
+        These are the slots before its newest row; and all that were over when it was first seen
+        that nothing newer comes, if that is still so after a while.
+        """
+        newest = max(present, default=asked.start)
+        past = min(asked.end, self._past_until(at))
+        retry = self._retry_of(asked)
+        seen, over, since = retry.absent
+        again = seen == newest
+        if again and at - since < max(self.rules.grace, LAG):
             return newest
-        if self._absent[0] != newest:
-            self._absent = (newest, market)
-        waited = market - self._absent[1]
-        return past if waited >= max(self.rules.grace, LAG) else newest
+        retry.absent = (newest, past, at)
+        return max(newest, min(over, past)) if again else newest
 
     def _empty(self, start: int, until: int, present: set[int]) -> None:
         slot = start
@@ -285,7 +344,7 @@ class Ledger:
                 self._publish_head()
             elif slot not in present and slot not in self._over:
                 self.coverage.empty(slot, end)
-                self._decisions += 1
+                self._progress += 1
                 self._touch(self)
             elif self.coverage.slot(slot) is SlotState.AHEAD:
                 return
@@ -293,69 +352,99 @@ class Ledger:
 
     # --- decide ---
 
-    def _is_ahead(self, slot: int) -> bool:
-        return self.begun and self.coverage.slot(slot) is SlotState.AHEAD
-
-    def _decided(self, candle: CandleData, reason: CloseReason) -> None:
-        """The final state of a bar, as far as known."""
-        slot = candle.timestamp
+    def _decided(self, word: _Word) -> None:
+        """The closed state of a bar, as far as known."""
+        slot = word.candle.timestamp
         if not self.begun:
             return
         match self.coverage.slot(slot):
             case SlotState.AHEAD:
-                self._closed.setdefault(slot, (candle, reason))
+                if slot not in self._closed or word.reason is CloseReason.EXCHANGE_FLAG:
+                    self._closed[slot] = word
                 self._over.pop(slot, None)
             case SlotState.MISSING:
-                self._publish(candle, reason, revision=0, late=True)
+                self._publish(word, revision=0, late=True)
             case SlotState.SETTLED:
-                self._again(candle, reason)
+                self._again(word)
             case SlotState.BEFORE:
                 self.ignored += 1
 
-    def _again(self, candle: CandleData, reason: CloseReason) -> None:
+    def _again(self, word: _Word) -> None:
         """A closed state of a slot that is settled already: a repeat, a revision, or late."""
-        slot = candle.timestamp
+        slot = word.candle.timestamp
         known = self.coverage.recent.get(slot)
-        published = self._unsure.pop(slot, None) or self._last.get(slot)
         if known is None and self.coverage.is_empty(slot):
-            self._publish(candle, reason, revision=0, late=True)
-        elif known and published and not equal(candle, published):
-            self._publish(candle, reason, revision=known.revision + 1, late=False)
-        else:
+            self._publish(word, revision=0, late=True)
+        elif known is None or self._regresses(word):
             self.ignored += 1
+        else:
+            if word.sure and self._unsure.pop(slot, None) is not None:
+                self._progress += 1
+            if self._repeats(word, known.digest):
+                self.ignored += 1
+            else:
+                self._publish(word, known.revision + 1, late=False)
 
-    def _release(self, real: float) -> None:
+    def _regresses(self, word: _Word) -> bool:
+        """Whether REST lacks trades that the stream has told of."""
+        published = self._published.get(word.candle.timestamp)
+        return (
+            published is not None
+            and published.reason in _STREAM
+            and word.reason not in _STREAM
+            and behind(word.candle, published.candle)
+        )
+
+    def _repeats(self, word: _Word, digest: int) -> bool:
+        """Whether this says what was published; of a former run only the digest is known."""
+        published = self._published.get(word.candle.timestamp)
+        if published is None:
+            return digest_of(word.candle) == digest
+        return equal(word.candle, published.candle)
+
+    def _release(self) -> None:
         """Publish from the head on what is decided, and hold the rest."""
-        if not self.begun:
-            return
         while self.coverage.head in self._closed:
             self._publish_head()
-        if self._closed:
-            self._wake(self, real)
 
     def _publish_head(self) -> None:
-        candle, reason = self._closed.pop(self.coverage.head)
-        self._publish(candle, reason, revision=0, late=False)
+        self._publish(self._closed.pop(self.coverage.head), revision=0, late=False)
 
-    def _publish(
-        self, candle: CandleData, reason: CloseReason, *, revision: int, late: bool
-    ) -> None:
+    def _publish(self, word: _Word, revision: int, *, late: bool) -> None:
+        candle, reason, sure = word
         slot = candle.timestamp
         self.coverage.publish(slot, self.grid.after(slot), revision, digest_of(candle))
-        self.pending.append(Published(candle, reason, revision, late))
-        self._decisions += 1
-        self._last[slot] = candle
-        if len(self._last) > REREAD:
-            del self._last[min(self._last)]
+        published = Published(candle, reason, revision, late)
+        self.pending.append(published)
+        self._published[slot] = published
+        if not sure and self.rules.rest:
+            self._unsure[slot] = self._audit_at(slot, reason)
+        self._forget_old()
+        self._progress += 1
         self._touch(self)
+
+    def _audit_at(self, slot: int, reason: CloseReason) -> float:
+        """When REST is to be asked for an unsure candle; polls read it again by themselves."""
+        polled = reason not in _STREAM
+        sure = self._sure_from(slot)
+        return self._clock.real_at(sure + AUDIT if polled else sure)
+
+    def _forget_old(self) -> None:
+        """Figures are remembered of the newest candles, and of those that may still be revised."""
+        recent = self.coverage.recent
+        if any(slot not in recent for slot in self._unsure):
+            self._unsure = {slot: at for slot, at in self._unsure.items() if slot in recent}
+        for slot in sorted(self._published)[:-REREAD]:
+            if slot not in self._unsure:
+                del self._published[slot]
 
     # --- time ---
 
     def tick(self, market: float, real: float) -> Span | None:
         """Let time pass; what REST is to be asked now, or None."""
         if self.begun:
-            self._by_clock(market, real)
-            self._unconfirmed(market, real)
+            self._by_clock(real)
+            self._unconfirmed(real)
             self._declare_missing(market, real)
         if self._asked is None and self.rules.rest:
             self._asked = self._errand(market, real)
@@ -364,96 +453,128 @@ class Ledger:
 
     def due(self) -> float:
         """The real time of the next ``tick`` that can change something."""
+        may_ask = self.rules.rest and self._asked is None
         if not self.begun:
-            return inf if self._asked else max(self._began[1], self._retry.at)
-        head = self.coverage.head
-        past = self._clock.real_at(self.grid.after(head) + self.rules.grace)
-        times = [max(past, self._began[1]) + HOLD]
-        if self._state is not None:
-            times.append(self._clock.real_at(self.grid.after(self._slot) + self.rules.grace))
-        over = self._inferred(head)
-        if over is not None:
-            times.append(over.since + CONFIRM if self.rules.rest else past)
-        if self._asked is None and self.rules.rest:
-            times.append(max(over.since if over else past, self._retry.at))
-            if self._repairable() is not None:
-                times.append(self._repair.at)
+            return max(self._began[1], self._retry.at) if may_ask else inf
+        times = [self._decide_at()]
+        if self._slot >= 0:
+            times.append(self._past_at(self._slot))
+        if may_ask:
+            times.append(max(self._overdue_at(), self._retry.at))
+            times.append(max(self._repair_at(), self._repair.at))
         return min(times)
 
-    def _by_clock(self, market: float, real: float) -> None:
-        if self._state is not None and self._is_past(self._slot, market):
+    def _by_clock(self, real: float) -> None:
+        """The stream's newest bar is past: what still comes of it is late."""
+        if self._slot >= 0 and real >= self._past_at(self._slot):
             self._leave(CloseReason.CLOCK, real)
+            newest = self._past_until(self._clock.market_at(real))
+            self._slot = max(self.grid.after(self._slot), newest)
 
-    def _unconfirmed(self, market: float, real: float) -> None:
+    def _decide_at(self) -> float:
+        """When the head is decided without any word more: as the stream said, or as missing."""
+        head = self.coverage.head
+        over = self._inferred(head)
+        if over is None:
+            return max(self._past_at(head), self._began[1]) + HOLD
+        return max(self._past_at(head), over.since + CONFIRM if self.rules.rest else -inf)
+
+    def _unconfirmed(self, real: float) -> None:
         """REST did not confirm an inferred close in time: the stream's own state stands."""
-        while over := self._inferred(self.coverage.head):
-            waited = real >= over.since + CONFIRM if self.rules.rest else True
-            if not waited or not (self.rules.rest or self._is_past(over.state.timestamp, market)):
-                return
-            self._decided(over.state, over.reason)
-            if self.rules.rest:
-                self._unsure[over.state.timestamp] = over.state
-            self._release(real)
+        while (over := self._inferred(self.coverage.head)) and real >= self._decide_at():
+            self._decided(_Word(over.state, over.reason, sure=False))
+            self._release()
 
     def _declare_missing(self, market: float, real: float) -> None:
         """The hold is over: slots that are still undecided do not keep newer ones waiting."""
-        if real < self._began[1] + HOLD:
-            return
         head = self.coverage.head
-        end = self._past_until(self._clock.market_at(real - HOLD))
-        end = min([end, *self._closed])
-        if end <= head:
+        if self._inferred(head) or real < self._decide_at():
             return
+        end = max(self.grid.after(head), self._past_until(self._clock.market_at(real - HOLD)))
+        end = min([end, *self._closed, *(slot for slot in self._over if self._inferred(slot))])
         reason = "REST has not given it" if self.rules.rest else "REST has no such interval"
-        self.coverage.miss(head, end, reason, int(market))
+        self.coverage.miss(head, end, reason, self._missing_since(reason, int(market)))
         self._over = {slot: over for slot, over in self._over.items() if slot >= end}
         self._touch(self)
-        self._release(real)
+        self._release()
+
+    def _missing_since(self, reason: str, now: int) -> int:
+        """An outage is one run, however many slots it takes."""
+        last = self.coverage.runs[-1] if self.coverage.runs else None
+        if last is None or last.reason != reason or last.since is None:
+            return now
+        return last.since
 
     def _errand(self, market: float, real: float) -> Span | None:
         if real >= self._retry.at:
             if not self.begun:
                 return self._lesson(market)
-            head, until = self.coverage.head, self._past_until(market)
-            if head < until or self._inferred(head):
-                return self._page_from(head, market)
-        if real >= self._repair.at:
-            return self._repairable()
+            if real >= self._overdue_at():
+                return self._page_from(self.coverage.head, market)
+        if self.begun and real >= self._repair.at and real >= self._repair_at():
+            return self._next_repair(market, real)
         return None
 
     def _lesson(self, market: float) -> Span | None:
         """Some rows to learn the grid from, once the ledger is to begin."""
         if self._began[0] == inf:
             return None
-        return Span(int(market) - 3 * self.grid.step, int(market) + 1, urgent=True)
+        return Span(int(market) - 3 * self.grid.step, int(market) + 1, urgent=True, at=market)
+
+    def _overdue_at(self) -> float:
+        """When REST is to be asked for the head."""
+        head = self.coverage.head
+        over = self._inferred(head)
+        if over is not None:
+            return over.since
+        return (
+            self._clock.real_at(self._sure_from(head)) if self._has_flags else self._past_at(head)
+        )
 
     def _page_from(self, head: int, market: float) -> Span:
         """From the head to the running bar, whose row proves that earlier ones are complete."""
-        start = head if self.rules.streamed else max(self.coverage.start, self._before(head))
-        end = self.grid.after(self.grid.floor(market))
-        return Span(start, min(end, self.grid.after(start, self.rules.page)), urgent=True)
+        start = head
+        if not self._has_flags:
+            start = max(self.coverage.start, self.grid.after(head, -REREAD))
+        newest = max(self.grid.floor(market), self._slot, head)
+        end = min(self.grid.after(newest), self.grid.after(start, self.rules.page))
+        return Span(start, end, urgent=True, at=market)
 
-    def _before(self, head: int) -> int:
-        return self.grid.after(head, -REREAD)
+    def _repair_at(self) -> float:
+        """When REST is to be asked for something behind the head."""
+        if any(run.state is RunState.MISSING for run in self.coverage.runs):
+            return -inf
+        return min(self._unsure.values(), default=inf)
 
-    def _repairable(self) -> Span | None:
-        """The newest page of slots that are missing or were published without confirmation."""
-        runs = [run for run in self.coverage.missing() if run.state is RunState.MISSING]
-        end = max(
-            [run.end for run in runs[-1:]] + [self.grid.after(it) for it in self._unsure] or [0]
-        )
-        if not end:
-            return None
-        start = min([run.start for run in runs[-1:]] + list(self._unsure))
-        return Span(max(start, self.grid.after(end, -self.rules.page)), end, urgent=False)
+    def _next_repair(self, market: float, real: float) -> Span:
+        """The newest page of missing and unsure slots, or an older one, if that was in vain.
+
+        One slot more is asked for: if its row is there, what lacks before it is empty.
+        """
+        runs = [(r.start, r.end) for r in self.coverage.runs if r.state is RunState.MISSING]
+        runs += [(it, self.grid.after(it)) for it, at in self._unsure.items() if at <= real]
+        below = [run for run in runs if run[0] < self._repair_below]
+        if not below:
+            self._repair_below, below = inf, runs
+        end = self.grid.after(int(min(self._repair_below, max(end for _, end in below))))
+        start = max(min(start for start, _ in below), self.grid.after(end, -self.rules.page))
+        return Span(start, end, urgent=False, at=market)
+
+    @property
+    def _has_flags(self) -> bool:
+        return self.rules.streamed and self.rules.flagged
 
     def _inferred(self, slot: int) -> _Over | None:
         """The slot's last state, where that may be published on the stream's word alone."""
         return None if self.rules.flagged else self._over.get(slot)
 
-    def _is_past(self, slot: int, market: float) -> bool:
-        """Whether a bar is over and no late frame or row of it is to be expected any more."""
-        return market >= self.grid.after(slot) + self.rules.grace
+    def _past_at(self, slot: int) -> float:
+        """The real time from which on no late frame or row of a bar is to be expected any more."""
+        return self._clock.real_at(self.grid.after(slot) + self.rules.grace)
+
+    def _sure_from(self, slot: int) -> float:
+        """The market time from which on a row that REST has of a bar is its last word."""
+        return self.grid.after(slot) + self.rules.grace + LAG
 
     def _past_until(self, market: float) -> int:
         """The end of the last slot that is past."""
@@ -462,55 +583,19 @@ class Ledger:
 
 @dataclass(slots=True)
 class _Retry:
-    """When REST may be asked again: at once after progress, later and later without."""
+    """When REST may be asked again: at once after progress, later and later without.
+
+    ``absent``: after this newest row, slots up to that time had none, as first seen at (market).
+    """
 
     at: float = -inf
     failures: int = 0
+    absent: tuple[int, int, float] = (-1, -1, 0.0)
 
     def reset(self) -> None:
         self.at, self.failures = -inf, 0
 
-    def fail(self, real: float, at_least: float = -inf) -> float:
+    def fail(self, real: float, at_least: float = -inf) -> None:
         first, longest = RETRY
         self.at = max(at_least, real + min(longest, first * 2.0 ** min(self.failures, 16)))
         self.failures += 1
-        return self.at
-
-
-def equal(one: CandleData, other: CandleData) -> bool:
-    """Whether two states of a closed bar say the same.
-
-    Prices as doubles, volumes within 1e-9 relative; figures that one side lacks are not compared.
-    """
-    a, b = one.figures(), other.figures()
-    return a[:4] == b[:4] and all(
-        mine is None or theirs is None or isclose(mine, theirs, rel_tol=1e-9)
-        for mine, theirs in zip(a[4:], b[4:], strict=True)
-    )
-
-
-def behind(row: CandleData, state: CandleData) -> bool:
-    """Whether a REST row lacks trades that the stream has already told of."""
-    fewer = (
-        row.n_trades is not None and state.n_trades is not None and row.n_trades < state.n_trades
-    )
-    return fewer or (row.volume < state.volume and not isclose(row.volume, state.volume))
-
-
-def filled(row: CandleData, state: CandleData) -> CandleData:
-    """The row; where the stream's state says the same, with the figures and times it knows more."""
-    if not equal(row, state):
-        return row
-    for name in FILLABLE:
-        if getattr(row, name) is None:
-            setattr(row, name, getattr(state, name))
-    return row
-
-
-FILLABLE: Final = (
-    "quote_asset_volume",
-    "n_trades",
-    "taker_buy_base_volume",
-    "taker_buy_quote_volume",
-    "event_time",
-)
