@@ -86,10 +86,12 @@ class Carrier:
                 tasks.create_task(self._keep(flow, pack, routes))
 
     def _routes(self, lanes: Sequence[Lane]) -> dict[str, tuple[Lane, ...]]:
+        """Whom each channel leads to; a channel may be named alike for an interval it lacks."""
         routes: dict[str, tuple[Lane, ...]] = {}
         for lane in lanes:
-            channel = self.adapter.channel(lane.ledger.subscription)
-            routes[channel] = (*routes.get(channel, ()), lane)
+            if lane.ledger.rules.streamed:
+                channel = self.adapter.channel(lane.ledger.subscription)
+                routes[channel] = (*routes.get(channel, ()), lane)
         return routes
 
     # --- connections ---
