@@ -9,7 +9,6 @@ UNIX seconds of bars; the budget is counted in market time, as the exchange coun
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from math import inf
@@ -62,8 +61,8 @@ class Agenda:
         self._numbers = count()
         self._heap: list[tuple[float, int, Ledger]] = []
         self._times: dict[Ledger, float] = {}
-        self._urgent: deque[tuple[Ledger, Span]] = deque()
-        self._patient: deque[tuple[Ledger, Span]] = deque()
+        self._urgent: dict[Ledger, Span] = {}
+        self._patient: dict[Ledger, Span] = {}
 
     def wake(self, ledger: Ledger, real: float) -> None:
         """Tick this ledger at ``real``, unless it is to be ticked earlier anyway."""
@@ -74,21 +73,22 @@ class Agenda:
     def due(self, market: float) -> float:
         """The real time at which ``next_requests`` should be called next."""
         ticks = self._heap[0][0] if self._heap else inf
-        waits = bool(self._urgent or self._patient) and self.under_way < AT_ONCE
-        return min(ticks, self._clock.real_at(self.budget.free_at(market)) if waits else inf)
+        errand = self._first(market)
+        if errand is None:
+            return ticks
+        free = self.budget.free_at(market, errand.request.weight)
+        return min(ticks, self._clock.real_at(free))
 
     def next_requests(self, market: float, real: float) -> list[Errand]:
         """Let time pass for the ledgers; the requests that are to be made now."""
         self._tick(market, real)
         errands = []
-        while self.under_way < AT_ONCE and (queue := self._urgent or self._patient):
-            ledger, span = queue[0]
-            request = self._request(ledger, span, market)
-            if not self.budget.take(market, request.weight):
+        while errand := self._first(market):
+            if not self.budget.take(market, errand.request.weight):
                 break
-            queue.popleft()
+            self._leave(errand.ledger)
             self.under_way += 1
-            errands.append(Errand(ledger, span, request))
+            errands.append(errand)
         return errands
 
     def answered(
@@ -124,7 +124,7 @@ class Agenda:
     def _rows(self, errand: Errand, candles: list[CandleData], market: float, real: float) -> None:
         try:
             errand.ledger.rows(candles, errand.span, market, real)
-        except ValueError:
+        except Exception:
             errand.ledger.failed(errand.span, real)
             raise
 
@@ -139,12 +139,27 @@ class Agenda:
             del self._times[ledger]
             span = ledger.tick(market, real)
             if span is not None:
-                (self._urgent if span.urgent else self._patient).append((ledger, span))
+                self._queue(ledger, span)
             self.wake(ledger, max(ledger.due(), real + SOONEST))
 
-    def _request(self, ledger: Ledger, span: Span, market: float) -> RestRequest:
+    def _queue(self, ledger: Ledger, span: Span) -> None:
+        """In place of what a ledger asked for before it was forgotten: each waits once at most."""
+        self._leave(ledger)
+        (self._urgent if span.urgent else self._patient)[ledger] = span
+
+    def _leave(self, ledger: Ledger) -> None:
+        self._urgent.pop(ledger, None)
+        self._patient.pop(ledger, None)
+
+    def _first(self, market: float) -> Errand | None:
+        """The errand that is next, where one more may be under way; the budget is not asked."""
+        queue = self._urgent or self._patient
+        if not queue or self.under_way >= AT_ONCE:
+            return None
+        ledger, span = next(iter(queue.items()))
         _, trading_pair, interval = ledger.subscription
-        limit = ledger.grid.count(span.start, span.end)
-        return self.adapter.rest_request(
-            trading_pair, interval, span.start, span.end, max(1, limit), market
+        slots = max(1, ledger.grid.count(span.start, span.end))
+        request = self.adapter.rest_request(
+            trading_pair, interval, span.start, span.end, slots, market
         )
+        return Errand(ledger, span, request)
