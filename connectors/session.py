@@ -70,13 +70,16 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Request:
-    """What was asked; ``channels`` are those that no answer has come for."""
+    """What was asked; ``channels`` are those that no answer has come for.
+
+    ``sent`` is when the last of its messages left.
+    """
 
     id: str
     channels: tuple[str, ...]
     subscribes: bool
     tries: int
-    sent: float
+    sent: float = inf
 
 
 @dataclass(slots=True)
@@ -223,8 +226,7 @@ class Session:
 
     def _confirm(self, told: Confirmed) -> None:
         for request, channels in self._answered_by(told):
-            if request.subscribes:
-                self.confirmed.update(self._decided_by(request, channels))
+            self.confirmed.update(self._decided_by(request, channels))
             self._settle(request, channels)
 
     def _confirm_listing(self, listed: Sequence[str]) -> None:
@@ -249,7 +251,7 @@ class Session:
             self._reject([it for it in told.channels if not self._oldest_about(it)], told)
         for request, channels in self._answered_by(told):
             self._settle(request, channels)
-            decided = self._decided_by(request, channels) if request.subscribes else ()
+            decided = self._decided_by(request, channels)
             if told.channels or told.limit or len(decided) == 1:
                 self._reject(decided, told)
             else:
@@ -269,6 +271,7 @@ class Session:
         return next((it for it in self._requests.values() if channel in it.channels), None)
 
     def _decided_by(self, request: _Request, channels: Sequence[str]) -> tuple[str, ...]:
+        """None for an unsubscribe, and for a subscribe that is not the newest."""
         return tuple(channel for channel in channels if self._asked.get(channel) == request.id)
 
     def _settle(self, request: _Request, channels: Sequence[str]) -> None:
@@ -316,15 +319,16 @@ class Session:
 
     def _next_of_requests(self, now: float, wall: float) -> Message | None:
         while self._waiting and not self._ordinary:
-            self._begin(self._waiting.popleft(), now, wall)
+            self._begin(self._waiting.popleft(), wall)
         if not self._ordinary:
             return None
         self._asking.take(now)
         request, message = self._ordinary.popleft()
-        request.sent = now
+        if not self._ordinary:
+            request.sent = now
         return message
 
-    def _begin(self, batch: _Batch, now: float, wall: float) -> None:
+    def _begin(self, batch: _Batch, wall: float) -> None:
         if not batch.channels:
             return
         adapter, request_id = self.adapter, self._new_id()
@@ -336,7 +340,7 @@ class Session:
         if not messages and not batch.subscribes:
             self.closing = "the exchange offers no unsubscribing: a new connection has to do"
         if messages:
-            request = _Request(str(request_id), batch.channels, batch.subscribes, batch.tries, now)
+            request = _Request(str(request_id), batch.channels, batch.subscribes, batch.tries)
             self._requests[request.id] = request
             self._ordinary.extend((request, message) for message in messages)
             if batch.subscribes:
@@ -384,8 +388,6 @@ class Session:
         for request in late:
             del self._requests[request.id]
             silent = _without(self._decided_by(request, request.channels), self.delivering)
-            if not request.subscribes or not silent:
-                continue
             if request.tries < ASK_AT_MOST:
                 self._wait(silent, subscribes=True, tries=request.tries + 1)
             else:

@@ -48,6 +48,7 @@ class Toy(ExchangeAdapter):
     limits = LIMITS
     heartbeat = Heartbeat("server", silence=10_000)
     unsubscribes = True
+    one_by_one = False
 
     def get_trading_pair_format(self, trading_pair: str) -> str:
         return trading_pair
@@ -70,7 +71,8 @@ class Toy(ExchangeAdapter):
     def subscribe_messages(
         self, channels: Sequence[str], request_id: int, now: float
     ) -> list[Message]:
-        return [{"subscribe": list(channels), "id": request_id, "time": int(now)}]
+        batches = [[channel] for channel in channels] if self.one_by_one else [list(channels)]
+        return [{"subscribe": batch, "id": request_id, "time": int(now)} for batch in batches]
 
     def unsubscribe_messages(
         self, channels: Sequence[str], request_id: int, now: float
@@ -84,7 +86,7 @@ class Toy(ExchangeAdapter):
         return frame[::-1]
 
     def parse_ws_message(self, data: Any) -> Parsed:
-        if data == "pong":
+        if type(data) is str and "unexpected" not in data:
             return None
         if type(data) is not dict:
             raise ValueError(f"unexpected: {data!r}")
@@ -398,6 +400,10 @@ def test_a_listing_without_what_was_dropped_is_its_confirmation() -> None:
     talk.hears({"list": ["a", "b", "c"]}, {"list": ["a", "c"]})
 
     assert talk.sets == ("ac", "ac", "")
+    talk.session.want("d")
+    talk.says()
+    talk.hears({"no": {}})  # so it can only be the answer to the newest request
+    assert [channel for channel, _, _ in talk.rejected] == ["d"]
     assert talk.says_after(ANSWER_WITHIN) == []
 
 
@@ -544,6 +550,19 @@ def test_the_wait_for_an_answer_begins_when_the_message_leaves() -> None:
     assert talk.rejected == []
 
 
+def test_a_request_of_several_messages_is_unanswered_only_when_all_have_left() -> None:
+    """A message for each channel, under one id: the wait begins with the last."""
+    adapter = toy(replace(LIMITS, messages=Rate(1.25, 12)))
+    adapter.one_by_one = True
+    talk = Talk(adapter, wants="abc")
+
+    said = talk.says() + talk.says_after(12) + talk.says_after(12)
+    assert subscribed(said) == [["a"], ["b"], ["c"]]
+    assert talk.session.due(talk.now) == talk.now + ANSWER_WITHIN
+    talk.hears({"ok": {"id": "1"}})
+    assert talk.sets == ("abc", "abc", "")
+
+
 def test_an_unanswered_unsubscribe_is_let_be() -> None:
     """Several exchanges say nothing to it; what still comes is nobody's wish."""
     talk = Talk(toy(), wants="a")
@@ -630,14 +649,15 @@ def test_a_late_answer_to_what_was_taken_back_decides_nothing(
     assert talk.rejected == []
 
 
-def test_a_refused_unsubscribe_harms_nothing() -> None:
+@pytest.mark.parametrize("answer", [{"id": "2"}, {"id": "2", "of": ["a"]}, {"of": ["a"]}, {}])
+def test_a_refused_unsubscribe_harms_nothing(answer: dict[str, Any]) -> None:
     """There is nothing to split and nobody to reject."""
     talk = Talk(toy(), wants="ab")
     talk.says()
     talk.hears({"ok": {"id": "1"}})
     talk.session.again("a")
     talk.says()
-    talk.hears({"no": {"id": "2", "of": ["a"]}}, {"ok": {"id": "3"}})
+    talk.hears({"no": answer}, {"ok": {"id": "3"}})
 
     assert talk.sets == ("ab", "ab", "")
     assert talk.rejected == []
@@ -723,6 +743,15 @@ def test_a_greeting_that_never_comes_gives_the_connection_up() -> None:
 
 
 # --- heartbeats ---
+
+
+def test_a_reply_is_due_at_once() -> None:
+    """Whoever asks for texts at ``due`` answers the exchange's ping without delay."""
+    talk = Talk(toy())
+    talk.hears({"are you there": 42})
+
+    assert talk.session.due(talk.now) == talk.now
+    assert talk.says() == [{"here": 42}]
 
 
 def test_replies_go_out_first() -> None:
@@ -850,8 +879,7 @@ def test_binary_frames_are_unpacked_and_text_is_not() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        b"",
-        b"no JSON, and not expected",
+        b"unexpected text",
         b'{"candles": [',
         b' \n{"candles": ["a"}',
         b'["a", NaN]',
