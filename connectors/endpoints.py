@@ -34,15 +34,17 @@ class Endpoints:
     def url(self, exchange: str, url: str) -> str:
         """The address to use in place of the exchange's own ``url``."""
         told = urlsplit(url)
+        place = self._place(exchange, told.scheme)
+        if place is None or told.netloc == place.netloc:  # an address that the place itself told
+            return url
+        path = place.path.rstrip("/") + told.path
+        return told._replace(scheme=place.scheme, netloc=place.netloc, path=path).geturl()
+
+    def _place(self, exchange: str, scheme: str) -> SplitResult | None:
         if exchange in self.replaced:
             websocket, http = self.replaced[exchange]
-            return _moved(told, urlsplit(websocket if told.scheme in _WEBSOCKET else http))
-        if self.sandbox is None:
-            return url
-        base = urlsplit(self.sandbox)
-        if told.netloc == base.netloc:  # an address that the sandbox itself has told
-            return url
-        return _moved(told, _folder(base, exchange, told.scheme))
+            return urlsplit(websocket if scheme in _WEBSOCKET else http)
+        return None if self.sandbox is None else _folder(urlsplit(self.sandbox), exchange, scheme)
 
 
 def _folder(base: SplitResult, exchange: str, scheme: str) -> SplitResult:
@@ -54,12 +56,11 @@ def _folder(base: SplitResult, exchange: str, scheme: str) -> SplitResult:
     )
 
 
-def _moved(told: SplitResult, to: SplitResult) -> str:
-    path = to.path.rstrip("/") + told.path
-    return told._replace(scheme=to.scheme, netloc=to.netloc, path=path).geturl()
-
-
 def _checked(url: str, schemes: tuple[str, ...]) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        good = False
+    if not good:
         raise UsageError(f"{url!r} is no address: write {' or '.join(schemes)}://host:port")

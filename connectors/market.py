@@ -44,7 +44,8 @@ def check_pair(instruments: Sequence[Instrument], subscription: Subscription) ->
     listed = {row.trading_pair: row for row in instruments}
     row = listed.get(subscription.trading_pair)
     if row is None and listed:
-        near = difflib.get_close_matches(subscription.trading_pair, listed, 3, 0.5)
+        tradable = [row.trading_pair for row in instruments if row.tradable]
+        near = difflib.get_close_matches(subscription.trading_pair, tradable, 3, 0.5)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(
             f"{subscription}: {subscription.exchange} lists no {subscription.trading_pair}{hint}"
@@ -112,6 +113,10 @@ class Quarantine:
         delay = backoff.delay()
         self._until[channel] = now + delay
         return delay
+
+    def __contains__(self, channel: object) -> bool:
+        """Whether the channel is not to be asked for yet."""
+        return channel in self._until
 
     def due(self) -> float:
         """When ``release`` has something to give."""

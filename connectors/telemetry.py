@@ -10,7 +10,9 @@ import logging
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from math import inf
 from typing import Any, ClassVar, Final, Literal, TextIO
 
 import structlog
@@ -20,15 +22,36 @@ QUIET: Final = 10.0
 counts: Counter[tuple[str, str]] = Counter()
 """How often each event happened: by event name and exchange ("" where it has none)."""
 
-_last: dict[tuple[str, str], float] = {}
+
+@dataclass
+class _Seldom:
+    """Lets one line in ``QUIET`` seconds through, of each event and exchange."""
+
+    now: Callable[[], float] = time.monotonic
+    last: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def allows(self, place: tuple[str, str]) -> bool:
+        now = self.now()
+        if now - self.last.get(place, -inf) < QUIET:
+            return False
+        self.last[place] = now
+        return True
+
+
+_seldom = _Seldom()
 
 
 def configure(
     style: Literal["auto", "human", "json"] = "auto",
     level: str = "info",
     stream: TextIO | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Where log lines go and how they look; ``auto`` is human on a terminal, else JSON."""
+    """Where log lines go and how they look; ``auto`` is human on a terminal, else JSON.
+
+    ``now`` is the clock, in seconds, by which ``QUIET`` is measured, from here on.
+    """
+    _seldom.now, _seldom.last = now, {}
     out = stream or sys.stderr
     human = style == "human" or (style == "auto" and out.isatty())
     structlog.configure(
@@ -60,19 +83,11 @@ class Event:
         fields: dict[str, Any] = asdict(self)
         place = (self.event, str(fields.get("exchange", "")))
         counts[place] += 1
-        if self.often and not _is_due(place):
+        if self.often and not _seldom.allows(place):
             return
         if self.often:
             fields["so_far"] = counts[place]
         getattr(structlog.get_logger(), self.level)(self.event, **fields)
-
-
-def _is_due(place: tuple[str, str]) -> bool:
-    now = time.monotonic()
-    if now - _last.get(place, -QUIET) < QUIET:
-        return False
-    _last[place] = now
-    return True
 
 
 @dataclass(frozen=True, kw_only=True)
