@@ -407,6 +407,20 @@ def test_a_listing_without_what_was_dropped_is_its_confirmation() -> None:
     assert talk.says_after(ANSWER_WITHIN) == []
 
 
+def test_an_older_listing_leaves_an_unsubscribe_open() -> None:
+    """So a refusal without a name that follows is the unsubscribe's, and no subscription's."""
+    talk = Talk(toy(), wants="ab")
+    talk.says()
+    talk.hears({"list": ["a", "b"]})
+    talk.session.drop("b")
+    talk.session.want("c")
+    talk.says()
+    talk.hears({"list": ["a", "b"]}, {"no": {}})
+
+    assert talk.rejected == []
+    assert talk.sets == ("ac", "a", "")
+
+
 # --- refusals ---
 
 
@@ -474,9 +488,10 @@ def test_a_refusal_when_nothing_is_open_harms_nothing() -> None:
     talk = Talk(toy(), wants="a")
     talk.hears({"no": {}})
     talk.says()
-    talk.hears({"ok": {"id": "1"}}, {"no": {"why": "slow down"}})
+    talk.hears({"ok": {"id": "1"}}, {"no": {"why": "slow down"}}, {"no": {"of": ["z"]}})
 
     assert talk.sets == ("a", "a", "")
+    assert talk.rejected == []
 
 
 def test_refused_for_want_of_room() -> None:
