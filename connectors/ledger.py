@@ -32,7 +32,7 @@ from typing import Final, NamedTuple
 
 from connectors.clock import Clock
 from connectors.comparison import behind, equal, filled
-from connectors.coverage import Coverage, RunState, SlotState, digest_of
+from connectors.coverage import RECENT, Coverage, RunState, SlotState, digest_of
 from connectors.model import CandleData, CloseReason, Grid, Subscription
 
 HOLD: Final = 10.0
@@ -135,6 +135,7 @@ class Ledger:
         self._touch = touch
         self._slot = -1
         self._state: CandleData | None = None
+        self._published: dict[int, Published] = {}
         self.forget()
 
     # --- begin and forget ---
@@ -150,17 +151,32 @@ class Ledger:
                 self._unsure.update(dict.fromkeys(coverage.recent, real))
         elif self.grid.known:
             self._start()
+        self._resume()
         self._wake(self, real)
 
+    def _resume(self) -> None:
+        """What memory knew of the newest candles, as far as Kafka has it, or not yet."""
+        remembered, self._published = self._published, {}
+        for slot, published in sorted(remembered.items()):
+            candle, reason, revision, _ = published
+            known = self.coverage.recent.get(slot)
+            if known is not None and known.digest == digest_of(candle):
+                self._published[slot] = published
+            elif known is None or known.revision < revision:
+                self._decided(_Word(candle, reason, sure=self._has_flags))
+        self._release()
+
     def forget(self) -> None:
-        """Nothing is decided until the next ``begin``, and what was pending is not published."""
+        """Nothing is decided until the next ``begin``, and what was pending is not published.
+
+        The figures of the newest candles are remembered: ``begin`` compares them with coverage.
+        """
         self.begun = False
         self.coverage = Coverage(0)
         self.pending: list[Published] = []
         self._began = (inf, inf)
         self._over: dict[int, _Over] = {}
         self._closed: dict[int, _Word] = {}
-        self._published: dict[int, Published] = {}
         self._unsure: dict[int, float] = {}
         self._asked: Span | None = None
         self._retry = _Retry()
@@ -195,8 +211,10 @@ class Ledger:
         """
         self.heard = real
         if candle.timestamp == self._slot and candle.closed is not True:
-            self._state = candle
-            return True
+            state = self._state
+            if state is None or candle.volume >= state.volume:
+                self._state = candle
+                return True
         return self._turn(candle, real)
 
     def _turn(self, candle: CandleData, real: float) -> bool:
@@ -208,13 +226,15 @@ class Ledger:
             self._leave(CloseReason.NEXT_CANDLE, real)
             self._slot, self._state = slot, candle
             self._wake(self, self._past_at(slot))
+            if candle.closed is not True:
+                return True
         if candle.closed is True:
             self._flagged(candle)
-            return False
-        if slot < self._slot:
+        elif slot < self._slot:
             self._told(candle, CloseReason.NEXT_CANDLE, real)
-            return False
-        return True
+        else:
+            self.ignored += 1
+        return False
 
     def _flagged(self, candle: CandleData) -> None:
         slot = candle.timestamp
@@ -356,6 +376,7 @@ class Ledger:
         """The closed state of a bar, as far as known."""
         slot = word.candle.timestamp
         if not self.begun:
+            self._keep(word)
             return
         match self.coverage.slot(slot):
             case SlotState.AHEAD:
@@ -368,6 +389,13 @@ class Ledger:
                 self._again(word)
             case SlotState.BEFORE:
                 self.ignored += 1
+
+    def _keep(self, word: _Word) -> None:
+        """What the stream closes while nothing may be decided is looked at by ``begin``."""
+        known = self._published.get(word.candle.timestamp)
+        if known is None or not equal(word.candle, known.candle):
+            revision = 0 if known is None else known.revision + 1
+            self._remember(Published(word.candle, word.reason, revision, late=False))
 
     def _again(self, word: _Word) -> None:
         """A closed state of a slot that is settled already: a repeat, a revision, or late."""
@@ -416,10 +444,9 @@ class Ledger:
         self.coverage.publish(slot, self.grid.after(slot), revision, digest_of(candle))
         published = Published(candle, reason, revision, late)
         self.pending.append(published)
-        self._published[slot] = published
         if not sure and self.rules.rest:
             self._unsure[slot] = self._audit_at(slot, reason)
-        self._forget_old()
+        self._remember(published)
         self._progress += 1
         self._touch(self)
 
@@ -429,12 +456,13 @@ class Ledger:
         sure = self._sure_from(slot)
         return self._clock.real_at(sure + AUDIT if polled else sure)
 
-    def _forget_old(self) -> None:
-        """Figures are remembered of the newest candles, and of those that may still be revised."""
+    def _remember(self, published: Published) -> None:
+        """Figures are kept of the newest candles, and of those that may still be revised."""
+        self._published[published.candle.timestamp] = published
         recent = self.coverage.recent
         if any(slot not in recent for slot in self._unsure):
             self._unsure = {slot: at for slot, at in self._unsure.items() if slot in recent}
-        for slot in sorted(self._published)[:-REREAD]:
+        for slot in sorted(self._published)[: -REREAD if self.rules.rest else -RECENT]:
             if slot not in self._unsure:
                 del self._published[slot]
 
@@ -484,6 +512,7 @@ class Ledger:
         while (over := self._inferred(self.coverage.head)) and real >= self._decide_at():
             self._decided(_Word(over.state, over.reason, sure=False))
             self._release()
+            self._retry.reset()
 
     def _declare_missing(self, market: float, real: float) -> None:
         """The hold is over: slots that are still undecided do not keep newer ones waiting."""
