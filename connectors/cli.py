@@ -16,7 +16,8 @@ from rich.console import Console
 from connectors import __version__, exchanges
 from connectors.clock import Clock
 from connectors.demo import Demo
-from connectors.errors import BadFrame, SetupError
+from connectors.errors import BadFrame, ConnectorError, SetupError
+from connectors.flow import Tally
 from connectors.kafka import Stored, probe
 from connectors.listing import facts, text_of
 from connectors.market import check_interval
@@ -58,7 +59,11 @@ def run(subscriptions: tuple[str, ...], settings: Settings) -> None:
     """
     wanted = [_offered(text) for text in subscriptions]
     signals = Signals()
-    asyncio.run(signals.over(_run(wanted, settings, signals)))
+    tally = asyncio.run(signals.over(_run(wanted, settings, signals)))
+    if tally is not None:
+        click.echo(str(tally))
+    elif signals.came > 1:
+        raise ConnectorError("stopped at once: the next run fetches what was not written yet")
 
 
 def _offered(text: str) -> Subscription:
@@ -67,7 +72,7 @@ def _offered(text: str) -> Subscription:
     return subscription
 
 
-async def _run(wanted: Sequence[Subscription], settings: Settings, signals: Signals) -> None:
+async def _run(wanted: Sequence[Subscription], settings: Settings, signals: Signals) -> Tally:
     cluster = settings.cluster()
     options = Options(
         prefix=settings.prefix,
@@ -80,13 +85,15 @@ async def _run(wanted: Sequence[Subscription], settings: Settings, signals: Sign
     async with Worker(cluster, wanted, clock, settings.endpoints(), options) as worker:
         await worker.prepare()
         signals.gently = worker.stop
-        click.echo(await worker.run())
+        return await worker.run()
 
 
 @main.command("exchanges", epilog="Example: candles exchanges --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_exchanges(as_json: bool) -> None:
+@with_settings()
+def list_exchanges(as_json: bool, settings: Settings) -> None:
     """List the exchanges: intervals, how bars close, limits, and when those were checked."""
+    del settings
     every = [facts(exchanges.get(name)()) for name in exchanges.names()]
     click.echo(
         orjson.dumps(every, option=orjson.OPT_INDENT_2)

@@ -20,10 +20,11 @@ from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from connectors.codec import candle_of
 from connectors.errors import SetupError
-from connectors.kafka import Stored
+from connectors.kafka import Stored, probe
 from connectors.model import Subscription
 from connectors.records import CandleRecord
 from connectors.sandbox.kafka import LocalKafka
@@ -49,7 +50,6 @@ class Row:
 
     live: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
-    updates: int = 0
     closed: int = 0
 
 
@@ -66,6 +66,7 @@ class Demo:
         self._wishes = [Subscription.parse(text) for text in DEMO]
         self._rows = {subscription: Row() for subscription in self._wishes}
         self._left = seconds
+        self._updates = 0
 
     async def run(self) -> Verdict:
         """The comparison at the end. What is missing for the demo is a ConnectorError."""
@@ -92,6 +93,7 @@ class Demo:
     @asynccontextmanager
     async def _kafka(self) -> AsyncIterator[None]:
         if self._settings.kafka is not None:
+            await probe(self._settings.cluster())
             yield
             return
         self._tell("Starting Apache Kafka on this machine.")
@@ -175,7 +177,7 @@ class Demo:
             row.closed += 1
             row.last = candle
         else:
-            row.updates += 1
+            self._updates += 1
             row.live = candle
 
     async def _passing(
@@ -197,29 +199,27 @@ class Demo:
     async def _draw(self, child: Child, watching: asyncio.Task[None]) -> None:
         with Live(console=self._console, auto_refresh=False) as live:
             async for _ in self._passing(child, watching, FRAME_SECONDS):
-                live.update(Group(self._table(), self._overall()), refresh=True)
+                live.update(Group(self._table(), Text(self._overall())), refresh=True)
 
     # --- pictures ---
 
     def _overall(self) -> str:
         closed = sum(row.closed for row in self._rows.values())
-        updates = sum(row.updates for row in self._rows.values())
         return (
-            f"market time {moment(self._market())} · closed candles {closed} · "
-            f"open updates {updates} · {self._left:.0f} s left"
+            f"market time {moment(self._market())} · closed {closed} · "
+            f"updates {self._updates} · {self._left:.0f} s left"
         )
 
     def _table(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
         table.add_column("subscription", no_wrap=True)
-        for heading in ("open bar", "price now", "updates", "closed", "last closed", "its close"):
+        for heading in ("open", "price", "closed", "last", "close"):
             table.add_column(heading, justify="right", no_wrap=True)
         for subscription, row in self._rows.items():
             table.add_row(
                 str(subscription),
                 _time(row.live),
                 _price(row.live),
-                str(row.updates or "–"),
                 str(row.closed or "–"),
                 _time(row.last),
                 _price(row.last),
@@ -228,7 +228,7 @@ class Demo:
 
 
 def _time(candle: dict[str, Any] | None) -> str:
-    return moment(candle["open_time"] / 1000)[11:] if candle else "–"
+    return moment(candle["open_time"] / 1000)[11:16] if candle else "–"
 
 
 def _price(candle: dict[str, Any] | None) -> str:

@@ -37,8 +37,8 @@ class Program(click.Group):
         try:
             sys.exit(super().main(*args, **more) or 0)
         except click.exceptions.NoArgsIsHelpError as help_wanted:
-            help_wanted.show()
-            sys.exit(help_wanted.exit_code)
+            click.echo(help_wanted.format_message())
+            sys.exit(0)
         except click.ClickException as wrong:
             sys.exit(say(_wrong_use(wrong), wrong.exit_code))
         except ConnectorError as failed:
@@ -112,9 +112,12 @@ class _Forward(logging.Handler):
     """Hands what libraries log over to our log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(
-            record.levelno, "library.said", library=record.name, message=record.getMessage()
-        )
+        try:
+            structlog.get_logger().log(
+                record.levelno, "library.said", library=record.name, message=record.getMessage()
+            )
+        except Exception:  # noqa: BLE001 - a log line never harms what it speaks of
+            self.handleError(record)
 
 
 def _listen_to_libraries(level: str) -> None:
@@ -129,10 +132,10 @@ class Signals:
 
     def __init__(self) -> None:
         self.gently: Callable[[], None] | None = None
-        self.came = False
+        self.came = 0
 
     def _come(self, task: asyncio.Task[Any]) -> None:
-        self.came = True
+        self.came += 1
         gently, self.gently = self.gently, None
         if gently is None:
             task.cancel()

@@ -20,15 +20,19 @@ async def sandbox_clock(sandbox: str) -> Clock:
         async with aiohttp.ClientSession(timeout=limit) as http:
             asked = time.monotonic()
             async with http.get(f"{sandbox.rstrip('/')}/-/clock") as reply:
-                told = await reply.json()
+                told = await reply.json(content_type=None)
             answered = time.monotonic()
-        return Clock(
-            speed=float(told["speed"]),
-            real_origin=(asked + answered) / 2,
-            market_origin=float(told["now"]),
-        )
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
-        raise Unreachable(
-            f"no sandbox answers at {sandbox} ({str(error) or type(error).__name__}): "
-            "start one with candles sandbox, or correct its address"
-        ) from error
+    except (aiohttp.ClientError, TimeoutError):
+        raise _no_sandbox(sandbox, "nothing answers at") from None
+    except ValueError:
+        raise _no_sandbox(sandbox, "it is no sandbox that answers at") from None
+    match told:
+        case {"now": int() | float() as now, "speed": int() | float() as speed}:
+            return Clock(speed=speed, real_origin=(asked + answered) / 2, market_origin=now)
+    raise _no_sandbox(sandbox, "it is no sandbox that answers at")
+
+
+def _no_sandbox(address: str, what: str) -> Unreachable:
+    return Unreachable(
+        f"{what} {address}: start a sandbox with candles sandbox, or correct the address"
+    )
