@@ -16,7 +16,9 @@ from connectors import demo
 from connectors.cli import main
 from connectors.demo import Demo
 from connectors.errors import SetupError
+from connectors.sandbox.process import Child
 from connectors.sandbox.verdict import Verdict
+from connectors.sandbox.wishes import DEMO
 from connectors.settings import Settings
 
 PATIENCE = 180.0
@@ -50,10 +52,10 @@ async def test_table(kafka: str) -> None:
 
     assert verdict.passed, [str(verdict), *verdict.notes()]
     last = shown.getvalue().rpartition("subscription")[2]
-    for wish in demo.DEMO:
+    for wish in DEMO:
         assert re.search(rf"^{wish[:30]}", last, re.MULTILINE), f"{wish} is not in {last}"
     row = r"\d\d:\d\d +[\d.]+ +[1-9]\d* +\d\d:\d\d +[\d.]+"
-    assert re.search(rf"^{demo.DEMO[0]} +{row} *$", last, re.MULTILINE), last
+    assert re.search(rf"^{DEMO[0]} +{row} *$", last, re.MULTILINE), last
     assert re.search(r"market time \d{4}-\d\d-\d\d .* · closed [1-9]\d* · updates [1-9]", last)
 
 
@@ -78,7 +80,7 @@ async def test_connector_dies(kafka: str) -> None:
     playing = Demo(Settings(kafka=kafka), 60.0, 60.0, 1, screen)
     show = playing._show
 
-    async def shown(child: demo.Child) -> None:
+    async def shown(child: Child) -> None:
         showing = asyncio.create_task(show(child))
         child.kill()
         await showing

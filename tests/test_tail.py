@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from connectors.codec import CandleEncoder, encode
+from connectors.codec import CandleEncoder
 from connectors.errors import BadFrame, SetupError, UsageError
 from connectors.kafka import Cluster, Stored, TopicPlan, ensure
 from connectors.model import CandleData, CloseReason, Subscription, grid_of
-from connectors.schema import CANDLE, Reader, Schema, confluent_prefix
+from connectors.schema import CANDLE, Reader, Schema, confluent_prefix, encode
 from connectors.tail import Candles, chosen, existing, line, plain, watch
 
 ONE = Subscription("binance_spot", "BTC-USDT", "1m")

@@ -41,7 +41,7 @@ def record(minute: int, subscription: Subscription = ONE, **other: Any) -> Candl
     figures = {**FIGURES, **{name: other.pop(name) for name in FIGURES if name in other}}
     found = CandleRecord(
         subscription,
-        CandleData(start, closed=True, **figures),  # type: ignore[arg-type]  # None where it may
+        CandleData(start, closed=True, **figures),
         start + 60,
         closed=True,
         close_reason=CloseReason.EXCHANGE_FLAG,
@@ -238,7 +238,7 @@ async def test_judge() -> None:
     """What the sandbox tells is equal to itself, older bars than the wish included."""
     async with Sandbox(0, speed=1.0, start=NOON + 150) as sandbox:
         truth = await fetch_truth(sandbox.url, {ONE: NOON - 60})
-        found = [record((row.open_time - NOON) // 60, **row.figures) for row in truth[ONE]]
+        found = [record((row.open_time - NOON) // 60, ONE, **row.figures) for row in truth[ONE]]
         said = await judge(sandbox.url, {ONE: NOON + 30.0}, found, NOON + 120)
 
     assert len(found) == 3
