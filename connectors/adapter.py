@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Literal
 
 import orjson
 
+from connectors.errors import Blocked, SlowDown, Unreachable
 from connectors.model import CandleData, Grid, Instrument, Interval, Subscription, grid_of
 
 Message = dict[str, Any] | list[Any] | str
@@ -426,6 +427,21 @@ def answer_of_status(reply: RestReply) -> RestAnswer:
     if reply.status == 403 or reply.status >= 500:
         return RestUnavailable(reason)
     return RestRefused(reason)
+
+
+def check_status(who: str, reply: RestReply) -> None:
+    """SlowDown, Blocked or Unreachable where a status says that nothing is to be had.
+
+    For dialogues and WebSocket handshakes, which can go no further then. ``who`` begins the
+    sentence. What only this request is to blame for (a 404) is left to whoever knows the dialect.
+    """
+    match answer_of_status(reply):
+        case RestSlowDown(reason, seconds):
+            raise SlowDown(f"{who}: {reason}", seconds or 0.0)
+        case RestUnavailable(reason, blocked=True):
+            raise Blocked(f"{who}: {reason}")
+        case RestUnavailable(reason):
+            raise Unreachable(f"{who}: {reason}")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from connectors.adapter import ExchangeAdapter, Opening
@@ -102,9 +103,10 @@ class Carrier:
         quarantine = Quarantine(self._random)
         while True:
             await self._wait_for_attempt()
-            began = self._clock.real()
             try:
-                reason = await self._connection(flow, pack, routes, quarantine)
+                reason, lasted = await self._connection(flow, pack, routes, quarantine)
+                if lasted > STABLE_SECONDS:
+                    backoff.reset()
                 delay = backoff.delay()
             except Blocked as error:
                 reason, delay = str(error), BLOCKED_SECONDS
@@ -115,9 +117,6 @@ class Carrier:
             except Exception as error:  # noqa: BLE001 - one connection never harms the others
                 HandlerFailed(task=f"connection of {self.adapter.name}", reason=repr(error)).tell()
                 reason, delay = repr(error), backoff.delay()
-            if self._clock.real() - began > STABLE_SECONDS:
-                backoff.reset()
-                delay = backoff.delay()
             ConnectionLost(
                 exchange=self.adapter.name, reason=reason, again_in=round(delay, 1)
             ).tell()
@@ -133,26 +132,35 @@ class Carrier:
         pack: Pack,
         routes: Mapping[str, tuple[Lane, ...]],
         quarantine: Quarantine,
-    ) -> str:
+    ) -> tuple[str, float]:
+        """Why it ended, and how many seconds it stood."""
         adapter = self.new_adapter()
         opening: Opening = await self._rest.drive(adapter.name, adapter.opening(pack.group))
         session = Session(adapter, opening, self._clock.real())
-        session.want(pack.channels)
+        session.want(channel for channel in pack.channels if channel not in quarantine)
         lanes: dict[str | None, Sequence[Lane]] = {
             channel: routes[channel] for channel in pack.channels
         }
         if len(pack.channels) == 1:
             lanes[None] = routes[pack.channels[0]]
         route = Route(session, lanes)
-        return await converse(
+        since = inf
+
+        def opened() -> None:
+            nonlocal since
+            since = self._clock.real()
+            ConnectionOpened(exchange=adapter.name, channels=len(pack.channels)).tell()
+
+        reason = await converse(
             self._endpoints.url(adapter.name, opening.url),
             session,
             self._clock,
             on_message=lambda message, binary: flow.frame(route, message, binary),
             crowded=lambda: flow.crowded,
             chores=lambda: self._chores(session, quarantine),
-            opened=ConnectionOpened(exchange=adapter.name, channels=len(pack.channels)).tell,
+            opened=opened,
         )
+        return reason, self._clock.real() - since
 
     def _chores(self, session: Session, quarantine: Quarantine) -> float:
         """Put refused channels aside, and ask again for those whose time has come."""
@@ -204,10 +212,10 @@ class Carrier:
             HandlerFailed(task=f"REST of {self.adapter.name}", reason=repr(error)).tell()
 
     async def _do(self, flow: Flow, errand: Errand) -> None:
-        request = errand.request
         try:
-            reply = await self._rest.fetch(self.adapter.name, request)
-        except ConnectorError as error:
-            flow.unanswered(self.agenda, errand, str(error))
+            reply = await self._rest.fetch(self.adapter.name, errand.request)
+        except Exception as error:  # noqa: BLE001 - else the errand would be under way for ever
+            said = str(error) if isinstance(error, ConnectorError) else repr(error)
+            flow.unanswered(self.agenda, errand, said)
             return
         flow.rows(self.agenda, errand, reply)

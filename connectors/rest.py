@@ -9,9 +9,9 @@ from typing import Any, Final, Self, TypeVar
 import aiohttp
 import orjson
 
-from connectors.adapter import RestReply, RestRequest, retry_after
+from connectors.adapter import RestReply, RestRequest, check_status
 from connectors.endpoints import Endpoints
-from connectors.errors import Blocked, SlowDown, Unreachable
+from connectors.errors import Unreachable
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=20.0, connect=10.0)
 BODY_BYTES: Final = 64 * 1024 * 1024
@@ -78,17 +78,7 @@ class Rest:
             except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise Unreachable(f"{exchange}: a reply cannot be used: {error!r}") from error
             reply = await self.fetch(exchange, request)
-            _usable(exchange, reply)
-
-
-def _usable(exchange: str, reply: RestReply) -> None:
-    said = f"{exchange}: HTTP {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}"
-    if reply.status in (418, 429):
-        raise SlowDown(said, retry_after(reply.headers) or 0.0)
-    if reply.status == 451:
-        raise Blocked(said)
-    if reply.status >= 500 or reply.status == 403:
-        raise Unreachable(said)
+            check_status(exchange, reply)
 
 
 async def _body(reply: aiohttp.ClientResponse) -> bytes:

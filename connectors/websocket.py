@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import BINARY, CONT, TEXT, Frame
-from websockets.protocol import Event
+from websockets.http11 import Response
+from websockets.protocol import OPEN, Event
 
+from connectors.adapter import RestReply, check_status
 from connectors.clock import Clock
 from connectors.errors import Unreachable
 from connectors.session import Session
@@ -31,7 +33,7 @@ PAUSE_SECONDS: Final = 0.25
 class Tap(ClientConnection):
     """A connection that hands each whole message to ``on_message`` at once.
 
-    ``on_control`` is called for pings and pongs, ``on_end`` when the connection is lost;
+    ``on_control`` is called for pings and pongs, ``on_end`` when the connection ends or is lost;
     ``crowded`` tells whether reading should pause.
     """
 
@@ -44,6 +46,13 @@ class Tap(ClientConnection):
         super().__init__(*args, **options)
         self._parts: list[bytes] = []
         self._is_binary = False
+        self._pauses = False
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop for what the network gave: any number of frames."""
+        super().data_received(data)
+        if self.protocol.state is not OPEN:  # by a close frame, or by one that must not be
+            self.on_end()
 
     def process_event(self, event: Event) -> None:
         """Called by the library for each frame, in order."""
@@ -66,11 +75,13 @@ class Tap(ClientConnection):
 
     def _hand_on(self, message: bytes) -> None:
         self.on_message(message, self._is_binary)
-        if self.crowded():
+        if not self._pauses and self.crowded():
+            self._pauses = True
             self.transport.pause_reading()
             self.loop.call_later(PAUSE_SECONDS, self._read_on)
 
     def _read_on(self) -> None:
+        self._pauses = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -93,8 +104,8 @@ async def converse(
 
     ``on_message`` gives each message to the session, and says whether the session may have
     something to say now (it was no mere candle). ``chores`` is called whenever something may
-    have changed, and says (real time) when it wants to be called again. Unreachable where no
-    connection can be made.
+    have changed, and says (real time) when it wants to be called again. Unreachable, SlowDown or
+    Blocked where no connection can be made.
     """
     changed = asyncio.Event()
     heartbeat = session.adapter.heartbeat
@@ -122,14 +133,21 @@ async def converse(
             ping_interval=heartbeat.every if heartbeat.kind == "protocol" else None,
             ping_timeout=heartbeat.silence,
         )
-    except (InvalidHandshake, InvalidURI, TimeoutError, OSError) as error:
-        said = str(error) or type(error).__name__
-        raise Unreachable(f"no connection to {url.partition('?')[0]}: {said}") from error
+    except (WebSocketException, TimeoutError, OSError) as error:
+        place = f"no connection to {url.partition('?')[0]}"
+        if isinstance(error, InvalidStatus):
+            check_status(place, _reply(error.response))
+        raise Unreachable(f"{place}: {str(error) or type(error).__name__}") from error
     opened()
     try:
         return await _serve(connection, session, clock, chores, changed)
     finally:
-        await connection.close()
+        await _close(connection)
+
+
+def _reply(response: Response) -> RestReply:
+    headers = {name.lower(): value for name, value in response.headers.raw_items()}
+    return RestReply(response.status_code, headers, bytes(response.body))
 
 
 async def _serve(
@@ -139,7 +157,7 @@ async def _serve(
     chores: Callable[[], float],
     changed: asyncio.Event,
 ) -> str:
-    while connection.close_code is None:
+    while connection.state is OPEN:
         again = chores()
         now = clock.real()
         if reason := session.verdict(now) or session.closing:
@@ -151,7 +169,27 @@ async def _serve(
                 return f"sending failed: {str(error) or type(error).__name__}"
         changed.clear()
         await _until(changed, min(again, session.due(clock.real())) - clock.real())
-    return f"closed by the other side: {connection.close_code} {connection.close_reason}".rstrip()
+    return _end_of(connection)
+
+
+def _end_of(connection: ClientConnection) -> str:
+    """Who ended it, and what was said."""
+    protocol = connection.protocol
+    theirs, ours = protocol.close_rcvd, protocol.close_sent
+    if theirs is not None and protocol.close_rcvd_then_sent is not False:
+        return f"closed by the other side: {theirs.code} {theirs.reason}".rstrip()
+    if ours is not None:
+        return f"ended by us: {ours.code} {ours.reason}".rstrip()
+    return "lost without a word from the other side"
+
+
+async def _close(connection: ClientConnection) -> None:
+    """Politely, and where that does not work (nobody reads what is sent), at once."""
+    try:
+        async with asyncio.timeout(2 * CLOSE_SECONDS):
+            await connection.close()
+    except TimeoutError:
+        connection.transport.abort()
 
 
 async def _until(changed: asyncio.Event, seconds: float) -> None:
