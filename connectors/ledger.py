@@ -225,9 +225,9 @@ class Ledger:
         if slot > self._slot:
             self._leave(CloseReason.NEXT_CANDLE, real)
             self._slot, self._state = slot, candle
-            self._wake(self, self._past_at(slot))
+            self._wake(self, past := self._past_at(slot))
             if candle.closed is not True:
-                return True
+                return real < past  # a first frame may tell of bars that were over long ago
         if candle.closed is True:
             self._flagged(candle)
         elif slot < self._slot:
