@@ -181,7 +181,10 @@ Action = Send | Close | Overstep
 
 
 class Conversation(ABC):
-    """One WebSocket connection, from the exchange's side. `channels` is what it serves."""
+    """One WebSocket connection, from the exchange's side.
+
+    `channels` is what it serves; it is changed in place, for the journal looks at it, too.
+    """
 
     def __init__(self) -> None:
         self.channels: dict[str, Channel] = {}

@@ -318,7 +318,7 @@ class KucoinConversation(Conversation):
         elif over := self._overstepped(found, topic.count(",") + 1):
             return over, Send(_error(ident, 400, f"exceed {over.limit}"))
         else:
-            self.channels = {channel.name: channel for channel in found} | self.channels
+            self.channels.update((new.name, new) for new in found if new.name not in self.channels)
         return (Send(_frame({"id": ident, "type": "ack"})),) if asked.get("response") else ()
 
     def _overstepped(self, found: list[Channel], topics: int) -> Overstep | None:
