@@ -66,6 +66,10 @@ class Stage:
         """Market time now, in UNIX seconds."""
         return self.sandbox.clock.now().market
 
+    async def reach(self, market: float) -> None:
+        """Wait until it is ``market``."""
+        await asyncio.sleep(max(0.0, market - self.market) / SPEED)
+
     async def misbehave(self, kind: str, **order: Any) -> str:
         """Order a fault, as anybody does; its id."""
         told = await self._control("POST", "/-/faults", {"kind": kind, **order})
@@ -147,12 +151,17 @@ class Stage:
             since[name] = min(since[name], candle["open_time"] / 1000)
         return compare(self.wishes, await fetch(self.sandbox.url, since), candles, until)
 
-    async def complete(self, until: float, seconds: float = SOON) -> Findings:
+    async def complete(
+        self,
+        until: float,
+        seconds: float = SOON,
+        decode: Callable[[Record], Candle] = single_object,
+    ) -> Findings:
         """The comparison, made as soon as nothing is lost of what closed before ``until``."""
         found: list[Findings] = []
 
         async def nothing_lost() -> bool:
-            found.append(await self.judge(until))
+            found.append(await self.judge(until, decode))
             return not found[-1].lost
 
         await eventually(nothing_lost, lambda: f"candles are missing: {found[-1:]}", seconds)

@@ -21,9 +21,11 @@ import fastavro
 
 from tests.oracle import Record
 
-SCHEMA = fastavro.parse_schema(
-    json.loads((Path(__file__).parents[2] / "schemas/candle_data.avsc").read_text())
-)
+SCHEMAS = {
+    file.stem: fastavro.parse_schema(json.loads(file.read_text()))
+    for file in (Path(__file__).parents[2] / "schemas").glob("*.avsc")
+}
+SCHEMA = SCHEMAS["candle_data"]
 PRICES = ("open", "high", "low", "close")
 VOLUMES = (
     "volume",
@@ -170,12 +172,12 @@ def difference(candle: Candle, bar: Bar) -> str | None:
 async def fetch(sandbox: str, since: Mapping[str, float]) -> dict[str, list[Bar]]:
     """The closed bars of each subscription from the one that ran at ``since`` until now."""
     async with aiohttp.ClientSession() as http:
-        return {name: [row async for row in _rows(http, sandbox, name, since[name])] for name in since}
+        return {
+            name: [row async for row in _rows(http, sandbox, name, since[name])] for name in since
+        }
 
 
-async def _rows(
-    http: aiohttp.ClientSession, sandbox: str, name: str, since: float
-) -> Any:
+async def _rows(http: aiohttp.ClientSession, sandbox: str, name: str, since: float) -> Any:
     exchange, pair, interval = name.split(":")
     start = since - int(interval[:-1]) * NOMINAL[interval[-1]]
     url = f"{sandbox}/-/truth/{exchange}/{pair}/{interval}"
