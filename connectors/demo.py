@@ -74,6 +74,7 @@ class Demo:
             self._settings = replace(self._settings, sandbox=self._sandbox.url)
             async with self._connector() as child:
                 accepted = await self._accepted(child)
+                self._tell(self._introduction())
                 await self._show(child)
                 stopped = self._market()
                 await self._drained(child)
@@ -202,6 +203,13 @@ class Demo:
                 live.update(Group(self._table(), Text(self._overall())), refresh=True)
 
     # --- pictures ---
+
+    def _introduction(self) -> str:
+        settings = self._settings
+        return (
+            f"The connector carries {len(self._wishes)} subscriptions. To look into Kafka: "
+            f"candles tail --kafka {settings.kafka} --prefix {settings.prefix}"
+        )
 
     def _overall(self) -> str:
         closed = sum(row.closed for row in self._rows.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from connectors.adapter import ExchangeAdapter, Rate
@@ -64,3 +65,14 @@ def _limits(limits: dict[str, Any]) -> str:
 
 def _text(rate: dict[str, float]) -> str:
     return f"{rate['amount']:g} in {rate['seconds']:g} s"
+
+
+def markdown(every: Iterable[dict[str, Any]]) -> str:
+    """The table of exchanges in README.md."""
+    rows = [
+        f"| `{one['exchange']}` | {' '.join(one['websocket']) or '–'} | "
+        f"{' '.join(one['polled']) or '–'} | {one['close']} | {one['checked']} |"
+        for one in every
+    ]
+    heads = ["| exchange | by WebSocket | polled | close | checked |", "|---|---|---|---|---|"]
+    return "\n".join([*heads, *rows])

@@ -356,3 +356,16 @@ def _texts(value: Any) -> list[str]:
 def _near(name: str) -> str:
     near = difflib.get_close_matches(name, SETTINGS, 3, 0.5) or list(SETTINGS)
     return f"; did you mean {' or '.join(near)}?" if len(near) <= 3 else f": {', '.join(near)}"
+
+
+def markdown() -> str:
+    """The table of settings in README.md."""
+    rows = [
+        f"| {_code(each.flag)} | `{each.variable}` | {_code(each.default)} | {each.help} |"
+        for each in SETTINGS.values()
+    ]
+    return "\n".join(["| flag | environment | default | meaning |", "|---|---|---|---|", *rows])
+
+
+def _code(value: object) -> str:
+    return f"`{value}`" if value else "–"
