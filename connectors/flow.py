@@ -15,14 +15,15 @@ from typing import NamedTuple
 from connectors.adapter import RestReply
 from connectors.agenda import Agenda, Errand
 from connectors.clock import Clock
-from connectors.codec import CandleEncoder, encode_dead_letter
+from connectors.codec import CandleEncoder
+from connectors.dead_letters import DeadLetters
 from connectors.errors import BadFrame
 from connectors.kafka import LivePublisher
 from connectors.ledger import Ledger
 from connectors.model import CandleData
-from connectors.records import CoverageRecord, DeadLetter
+from connectors.records import CoverageRecord
 from connectors.session import Session
-from connectors.telemetry import FrameUnreadable, RestFailed
+from connectors.telemetry import RestFailed
 
 
 @dataclass(eq=False, slots=True)
@@ -51,7 +52,11 @@ class Route(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the stream's states; its text is the line that a drained run ends with."""
+    """What became of the stream's states; its text is the line that a drained run ends with.
+
+    *Settled* states are told by the closed topic, *unwanted* ones by none (``--live none``);
+    *unusable* ones say what cannot be, and their frames are dead letters.
+    """
 
     received: int = 0
     published: int = 0
@@ -59,110 +64,106 @@ class Tally:
     failed: int = 0
     settled: int = 0
     unwanted: int = 0
+    unusable: int = 0
     closed: int = 0
     transactions: int = 0
 
     @property
     def balanced(self) -> bool:
         """Whether every received state is accounted for."""
-        parts = self.published, self.conflated, self.failed, self.settled, self.unwanted
-        return self.received == sum(parts)
+        sent = self.published + self.conflated + self.failed
+        return self.received == sent + self.settled + self.unwanted + self.unusable
 
     def __str__(self) -> str:
         return (
             f"received {self.received} = published {self.published} + conflated {self.conflated} "
-            f"+ failed {self.failed} + settled {self.settled} + unwanted {self.unwanted} · "
+            f"+ failed {self.failed} + settled {self.settled} + unwanted {self.unwanted} "
+            f"+ unusable {self.unusable} · "
             f"closed candles written {self.closed} in {self.transactions} transactions"
         )
 
 
 class Flow:
-    """See the head of the module."""
+    """See the head of the module. With ``keep_all`` no update is given up without a pause."""
 
     def __init__(
-        self,
-        live: LivePublisher,
-        notes: LivePublisher,
-        clock: Clock,
-        dead_letters: tuple[str, bytes],
+        self, live: LivePublisher, dead_letters: DeadLetters, clock: Clock, *, keep_all: bool = True
     ) -> None:
         self.tally = Tally()
         self._live = live
-        self._notes = notes
-        self._clock = clock
         self._dead_letters = dead_letters
+        self._clock = clock
+        self._keep_all = keep_all
 
     # --- source, parse, settle, encode, publish: the stream ---
 
     def frame(self, route: Route, message: bytes, binary: bool) -> bool:
         """One WebSocket message; True where it was no candle, so that the session may answer."""
         now = self._clock.real()
+        exchange = route.session.adapter.name
         try:
             candles = route.session.receive(message, binary, now)
-            if candles is None:
-                return True
-            for candle in candles:
-                for lane in route.lanes.get(candle.channel, ()):
-                    self._state(lane, candle, now)
-        except (BadFrame, ValueError) as error:
-            self._bury(route.session.adapter.name, message, binary, "websocket", str(error))
+        except BadFrame as error:
+            self._dead_letters.add(exchange, str(error), message, "websocket", binary)
+            return False
+        if candles is None:
+            return True
+        wrong = None
+        for candle in candles:
+            for lane in route.lanes.get(candle.channel, ()):
+                wrong = self._state(lane, candle, now) or wrong
+        if wrong is not None:
+            self._dead_letters.add(exchange, wrong, message, "websocket", binary)
         return False
 
-    def _state(self, lane: Lane, candle: CandleData, now: float) -> None:
+    def _state(self, lane: Lane, candle: CandleData, now: float) -> str | None:
+        """One state of one bar; what is wrong with it, which harms no other state."""
         tally = self.tally
         tally.received += 1
-        if not lane.ledger.settle(candle, now):
-            tally.settled += 1
-        elif lane.live_encoder is None:
-            tally.unwanted += 1
-        else:
-            value = lane.live_encoder.encode(candle, published_at=int(self._clock.wall() * 1000))
-            at = candle.event_time or int(self._clock.market_at(now) * 1000)
-            self._live.add(lane.live_topic, lane.partition, lane.key, value, at, lane)
+        try:
+            if not lane.ledger.settle(candle, now):
+                tally.settled += 1
+            elif lane.live_encoder is None:
+                tally.unwanted += 1
+            else:
+                value = lane.live_encoder.encode(candle, published_at=int(self._clock.wall() * 1e3))
+                at = candle.event_time or int(self._clock.market_at(now) * 1000)
+                self._live.add(lane.live_topic, lane.partition, lane.key, value, at, lane)
+        except Exception as error:  # noqa: BLE001 - whatever a state does to its ledger is its own fault
+            tally.unusable += 1
+            return _said(error)
+        return None
 
     @property
     def crowded(self) -> bool:
         """Whether reading should pause for a moment: the next update would replace another."""
-        return self._live.full
+        return self._keep_all and self._live.full
 
     # --- the same for REST: polled, confirmed, repaired ---
 
     def rows(self, agenda: Agenda, errand: Errand, reply: RestReply) -> None:
         """One REST reply."""
         market, real = self._clock.market(), self._clock.real()
+        exchange = agenda.adapter.name
         try:
             answer = agenda.adapter.read_rest_reply(reply, errand.request)
         except Exception as error:  # noqa: BLE001 - whatever a body does to a parser is its own fault
-            why = f"{type(error).__name__}: {error}"
-            self._bury(agenda.adapter.name, reply.body, False, "rest", why)
-            self.unanswered(agenda, errand, why)
+            self._dead_letters.add(exchange, _said(error), reply.body, "rest", binary=False)
+            self.unanswered(agenda, errand, _said(error))
             return
         try:
             reason = agenda.answered(errand, answer, market, real)
-        except ValueError as error:
-            self._bury(agenda.adapter.name, reply.body, False, "rest", str(error))
+        except Exception as error:  # noqa: BLE001 - as with a state of the stream
+            self._dead_letters.add(exchange, _said(error), reply.body, "rest", binary=False)
             return
         if reason is not None:
-            RestFailed(exchange=agenda.adapter.name, reason=reason).tell()
+            RestFailed(exchange=exchange, reason=reason).tell()
 
     def unanswered(self, agenda: Agenda, errand: Errand, reason: str) -> None:
         """A REST request without a usable reply."""
         agenda.failed(errand, reason, self._clock.real())
         RestFailed(exchange=agenda.adapter.name, reason=reason).tell()
 
-    def _bury(self, exchange: str, frame: bytes, binary: bool, transport: str, why: str) -> None:
-        """What cannot be read goes to the dead letters with its bytes and the reason."""
-        FrameUnreadable(exchange=exchange, reason=why).tell()
-        at = int(self._clock.wall() * 1000)
-        letter = DeadLetter(
-            exchange=exchange,
-            reason=why,
-            frame=frame,
-            size=len(frame),
-            received_at=at,
-            binary=binary,
-            transport=transport,
-        )
-        topic, prefix = self._dead_letters
-        value = encode_dead_letter(letter, prefix)
-        self._notes.add(topic, 0, exchange.encode(), value, at, ("dead letter", exchange))
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -102,7 +102,7 @@ class CandleData:
     exchange's own time of the state, in any form that ``timestamp_raw`` takes.
 
     ``timestamp`` is the open time in whole UNIX seconds; ``event_time`` is kept in milliseconds.
-    Raises ValueError for a figure or time that is no finite number.
+    Raises ValueError for a figure or time that is no finite number, or trades that are no count.
     """
 
     __slots__ = (
@@ -156,6 +156,8 @@ class CandleData:
             None if quote_asset_volume is None else _finite(quote_asset_volume)
         )
         self.n_trades = None if n_trades is None else int(n_trades)
+        if self.n_trades is not None and self.n_trades >> 63:
+            raise ValueError(f"{n_trades} is no number of trades")
         self.taker_buy_base_volume = (
             None if taker_buy_base_volume is None else _finite(taker_buy_base_volume)
         )

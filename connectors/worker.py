@@ -21,6 +21,7 @@ from connectors.adapter import ExchangeAdapter
 from connectors.carrier import Carrier
 from connectors.clock import Clock
 from connectors.codec import CandleEncoder, candle_key, partition_of
+from connectors.dead_letters import DeadLetters
 from connectors.endpoints import Endpoints
 from connectors.errors import ConnectorError, SlowDown, Unreachable, UsageError
 from connectors.flow import Flow, Lane, Tally
@@ -48,6 +49,8 @@ from connectors.telemetry import InstrumentsFailed, SubscriptionsAccepted
 from connectors.writer import Writer
 
 INSTRUMENT_TRIES: Final = 4
+NOTES: Final = 100
+"""So many schemas and dead letters may wait for Kafka: a letter may be large."""
 CONFLATED: Final = 1
 """The live publisher's capacity where only the newest update of each bar is wanted."""
 
@@ -102,7 +105,7 @@ class Worker:
         self._live = LivePublisher(
             cluster, capacity=CONFLATED if options.live == "newest" else CAPACITY
         )
-        self._notes = LivePublisher(cluster)
+        self._notes = LivePublisher(cluster, capacity=NOTES)
         self._carriers: dict[str, Carrier] = {}
         self._lanes: dict[Subscription, Lane] = {}
         self._prefixes: dict[str, bytes] = {}
@@ -209,7 +212,8 @@ class Worker:
 
     async def run(self) -> Tally:
         """Carry everything until ``stop``; what became of it. ``prepare`` comes first."""
-        flow = Flow(self._live, self._notes, self._clock, self._dead_letters())
+        keep_all = self._options.live == "all"
+        flow = Flow(self._live, self._dead_letters(), self._clock, keep_all=keep_all)
         accepted = self._clock.market()
         SubscriptionsAccepted(subscriptions=len(self._subscriptions), market=accepted).tell()
         writer = self._writer(flow.tally, accepted)
@@ -247,9 +251,9 @@ class Worker:
             accepted=accepted,
         )
 
-    def _dead_letters(self) -> tuple[str, bytes]:
+    def _dead_letters(self) -> DeadLetters:
         topic = self._plan.dead_letters().name
-        return topic, self._prefixes[topic]
+        return DeadLetters(self._notes, topic, self._prefixes[topic], self._clock)
 
     def _start(self, flow: Flow, exchange: str) -> asyncio.Task[None]:
         carrier = self._carriers[exchange]

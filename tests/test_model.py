@@ -179,6 +179,14 @@ NO_TIMES = [
 ]
 
 
+@pytest.mark.parametrize("trades", [-1, 2**63, "1" * 30])
+def test_candle_with_trades_that_are_no_count(trades: Any) -> None:
+    """A number of trades that no record could hold makes no candle."""
+    with pytest.raises(ValueError, match="is no number of trades"):
+        CandleData(60, 1, 1, 1, 1, 1, 1, trades)
+    assert CandleData(60, 1, 1, 1, 1, 1, 1, 2**63 - 1).n_trades == 2**63 - 1
+
+
 @pytest.mark.parametrize("raw", NO_TIMES, ids=lambda raw: str(raw)[:12])
 def test_milliseconds_of_no_time(raw: Any) -> None:
     """What is no time is a ValueError."""
