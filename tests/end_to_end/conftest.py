@@ -16,7 +16,7 @@ from connectors.sandbox.kafka import LocalKafka
 from connectors.sandbox.server import Sandbox
 from tests.conftest import _running
 from tests.end_to_end.ordinary import Ordinary, run_ordinary
-from tests.end_to_end.stage import SPEED, Stage
+from tests.end_to_end.stage import SPEED, Stage, report
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +49,11 @@ async def own_stage(own_kafka: LocalKafka, prefix: str, seed: int) -> AsyncItera
 
 async def _stage(kafka: str, prefix: str, seed: int) -> AsyncIterator[Stage]:
     """Whatever a test does, nothing may be left that asyncio complains about."""
-    print(f"CANDLE_SEED={seed}")  # noqa: T201 - pytest shows it where a test fails
+    report(f"CANDLE_SEED={seed} repeats it")
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     async with Sandbox(0, SPEED, seed) as sandbox:
-        yield Stage(sandbox, kafka, prefix)
+        yield Stage(sandbox, kafka, prefix, random.Random(seed))
     gc.collect()  # a future whose exception nobody looked at complains when it goes
     assert complaints == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from connectors.sandbox.server import Sandbox
@@ -41,7 +42,7 @@ class Ordinary:
 async def run_ordinary(kafka: str, prefix: str, seed: int) -> Ordinary:
     """Run until a few minutes of candles are complete, and stop."""
     async with Sandbox(0, SPEED, seed) as sandbox:
-        stage = Stage(sandbox, kafka, prefix)
+        stage = Stage(sandbox, kafka, prefix, Random(seed))
         wishes = everywhere()
         async with stage.running(wishes) as running:
             until = stage.market + MINUTES * 60

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -51,9 +52,13 @@ def everywhere() -> list[str]:
 
 
 class Stage:
-    """Where one test plays. ``wishes`` are the subscriptions, and when each was accepted."""
+    """Where one test plays. ``wishes`` are the subscriptions, and when each was accepted.
 
-    def __init__(self, sandbox: Sandbox, kafka: str, prefix: str) -> None:
+    ``luck`` follows from the seed.
+    """
+
+    def __init__(self, sandbox: Sandbox, kafka: str, prefix: str, luck: Random) -> None:
+        self.luck = luck
         self.sandbox = sandbox
         self.kafka = kafka
         self.prefix = prefix
@@ -75,10 +80,14 @@ class Stage:
         told = await self._control("POST", "/-/faults", {"kind": kind, **order})
         return str(told["id"])
 
+    async def forgive(self, fault: str) -> None:
+        """End one fault."""
+        await self._control("DELETE", f"/-/faults/{fault}")
+
     async def behave(self) -> None:
         """End all faults."""
         for fault in (await self._control("GET", "/-/faults"))["active"]:
-            await self._control("DELETE", f"/-/faults/{fault['id']}")
+            await self.forgive(fault["id"])
 
     async def journal(self, market: str | None = None) -> dict[str, Any]:
         """What the sandbox has seen."""
@@ -166,6 +175,11 @@ class Stage:
 
         await eventually(nothing_lost, lambda: f"candles are missing: {found[-1:]}", seconds)
         return found[-1]
+
+
+def report(*said: object) -> None:
+    """What pytest shows of a test that fails, and with ``-s`` of every one."""
+    print(*said)  # noqa: T201 - see above
 
 
 class Running:

@@ -1,0 +1,76 @@
+"""A run ends, in one way or another, and the next one goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.program import BOUND, carrying, summed
+from tests.end_to_end.stage import MARKETS, QUIET, SPEED, Stage, report
+
+pytestmark = pytest.mark.kafka
+
+WISHES = [
+    f"{market}:{pair}-{quote}:1m" for market, quote in MARKETS.items() for pair in ("BTC", QUIET)
+]
+GAP = 3 * 60
+"""Market seconds without any run."""
+
+
+async def go_on(stage: Stage, folder: Path) -> None:
+    """Another run under the same prefix: nothing may be lost over the gap, nothing doubled."""
+    await stage.reach(stage.market + GAP)
+    async with carrying(stage, folder, WISHES) as second:
+        assert (await second.event("shard.taken"))["resumed"] == len(WISHES)
+        until = stage.market + 60
+        await stage.reach(until)
+        findings = await stage.complete(until)
+        second.terminate()
+        await second.ended()
+        summed(second.said)
+    assert findings.amiss == []
+    assert (await stage.judge(until)).amiss == []
+    assert (await stage.journal())["overstepped"] == []
+
+
+async def test_stopped_and_started_again(stage: Stage, tmp_path: Path) -> None:
+    """A run that was stopped in order is continued: the bars of the gap come first, each once."""
+    async with carrying(stage, tmp_path, WISHES) as first:
+        await stage.reach(stage.market + 180)
+        await stage.complete(stage.market - 60)
+        first.terminate()
+        await first.ended(BOUND)
+        assert first.status == 0, first.wrote
+    await go_on(stage, tmp_path)
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(10, marks=pytest.mark.slow)])
+async def test_killed_and_started_again(stage: Stage, tmp_path: Path, times: int) -> None:
+    """A run that was killed at any moment is continued: nothing lost, nothing doubled."""
+    for _ in range(times):
+        async with carrying(stage, tmp_path, WISHES) as doomed:
+            await doomed.event("shard.taken")
+            await stage.reach(stage.market + SPEED + stage.luck.random() * SPEED)
+            doomed.kill()
+    await go_on(stage, tmp_path)
+
+
+async def test_a_second_run_fences_the_first(stage: Stage, tmp_path: Path) -> None:
+    """Of two runs under one prefix the first ends with a sentence, and nothing is doubled."""
+    async with carrying(stage, tmp_path, WISHES) as first:
+        await stage.reach(stage.market + 90)
+        async with carrying(stage, tmp_path, WISHES) as second:
+            took = await first.ended(BOUND)
+            assert first.status == 1, first.wrote
+            sentence = first.wrote.strip().splitlines()[-1]
+            assert sentence == (
+                f"candles: another run has taken {stage.prefix}.coverage.fixed over: stop that "
+                "one, or run this one under another --prefix"
+            )
+            report(f"the first run ended {took:.1f} s after the second was accepted")
+            until = stage.market + 60
+            await stage.reach(until)
+            findings = await stage.complete(until)
+            assert second.status is None, second.wrote
+    assert findings.amiss == []
