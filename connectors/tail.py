@@ -1,8 +1,4 @@
-"""Seeing what is in the topics of candles: reading them, and a line for each candle.
-
-Both framings are read; a schema that this release does not know is looked up in the topic of
-schemas, or in the schema registry where there is one.
-"""
+"""Seeing what is in the topics of candles: reading them, and a line for each candle."""
 
 from __future__ import annotations
 
@@ -13,57 +9,26 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connectors import exchanges
-from connectors.errors import BadFrame, ConnectorError, SetupError
+from connectors.errors import ConnectorError, SetupError
 from connectors.kafka import Cluster, Stored, TopicPlan, read_topic, watermarks
 from connectors.kafka.topics import partition_counts
 from connectors.model import Subscription
 from connectors.registry import SchemaRegistry
-from connectors.schema import CANDLE, Reader, UnknownSchema
+from connectors.schema import CANDLE
+from connectors.values import Values
 
 Heed = Callable[[Stored], Awaitable[None]]
 
 _MARKS: Final = {True: "closed", False: "open"}
 
 
-class Candles:
+class Candles(Values):
     """Reads the values of candle topics under one plan. ``registry`` is open, or None."""
 
     def __init__(
         self, cluster: Cluster, plan: TopicPlan, registry: SchemaRegistry | None = None
     ) -> None:
-        self._cluster = cluster
-        self._plan = plan
-        self._registry = registry
-        self._reader = Reader(CANDLE)
-
-    async def read(self, stored: Stored) -> dict[str, Any]:
-        """The candle by its schema's names, times in UNIX milliseconds.
-
-        BadFrame where it is none, SetupError where its schema cannot be had.
-        """
-        place = f"{stored.topic}, partition {stored.partition}, offset {stored.offset}"
-        value = stored.value or b""
-        try:
-            return self._reader.read(value)
-        except UnknownSchema as unknown:
-            self._reader.add(unknown.prefix, await self._schema(unknown, place))
-            return self._reader.read(value)
-        except BadFrame as bad:
-            raise BadFrame(f"{place}: {bad}") from bad
-
-    async def _schema(self, unknown: UnknownSchema, place: str) -> str | bytes:
-        if unknown.schema_id is None:
-            return await self._published(unknown.key, place)
-        if self._registry is None:
-            raise SetupError(f"{place} was written with a schema registry: give it with --registry")
-        return await self._registry.schema(unknown.schema_id)
-
-    async def _published(self, key: str, place: str) -> bytes:
-        topic = self._plan.schemas().name
-        async for record in read_topic(self._cluster, topic):
-            if record.key == key.encode() and record.value is not None:
-                return record.value
-        raise SetupError(f"{place} was written with the schema {key}, which {topic} does not have")
+        super().__init__(CANDLE, cluster, plan, registry)
 
 
 async def watch(
