@@ -146,7 +146,7 @@ async def _tail(
             except BadFrame as bad:
                 say(str(bad), 1)
                 return
-            some = wanted[candle["exchange"]]
+            some = wanted.get(candle["exchange"], set())
             if enough.is_set() or (some is not None and subscription_of(candle) not in some):
                 return
             click.echo(orjson.dumps(candle) if as_json else line(candle))
