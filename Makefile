@@ -37,8 +37,8 @@ format: $(READY) ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## measure messages a CPU-second, frame to acknowledged record
-	$(BIN)/python -m bench
+bench: $(READY) ## measure messages a CPU-second, frame to acknowledged record (KAFKA=host:port uses yours)
+	@$(BIN)/python -m benchmarks $(if $(KAFKA),--kafka $(KAFKA)) $(ARGS)
 
 venv: $(READY) ## make .venv with all locked dependencies (PYTHON=python3.12 chooses the Python)
 
