@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from websockets.asyncio.client import connect
@@ -63,9 +63,9 @@ async def first_open(settings: Settings) -> int:
                 return int(message["k"]["t"]) // 1000
 
 
-async def run(settings: Settings) -> Tally:
-    """Carry the load until SIGTERM."""
-    worker = LoadWorker(
+def arguments(settings: Settings) -> tuple[Any, ...]:
+    """Of a worker that carries the load."""
+    return (
         Cluster(settings.kafka),
         [_subscription(symbol, settings.interval) for symbol in settings.symbols],
         Clock(market_origin=time.time() - BEHIND),
@@ -77,6 +77,11 @@ async def run(settings: Settings) -> Tally:
             live_name=settings.live,
         ),
     )
+
+
+async def run(settings: Settings) -> Tally:
+    """Carry the load until SIGTERM."""
+    worker = LoadWorker(*arguments(settings))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
     async with worker:
         await worker.prepare()

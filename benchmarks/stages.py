@@ -21,11 +21,11 @@ import orjson
 from benchmarks import floor
 from benchmarks.contest import Arena
 from benchmarks.load import BARS, SYMBOLS
-from benchmarks.pieces import Deaf, Pieces, Sink
+from benchmarks.ours import arguments
+from benchmarks.pieces import Deaf, Pieces
 from benchmarks.settings import Settings
 from connectors.adapter import ExchangeAdapter
-from connectors.dead_letters import DeadLetters
-from connectors.flow import Flow, Lane, Route
+from connectors.flow import Lane
 from connectors.kafka import LivePublisher
 from connectors.model import CandleData
 from connectors.websocket import converse
@@ -54,33 +54,32 @@ class Stages:
     async def measure(self) -> tuple[Costs, Costs]:
         """What each part costs once: ours, and the floor's."""
         settings = self._arena.settings("stages")
-        await self._pieces(settings).create_topics()
+        pieces = Pieces(*arguments(settings))
+        pieces.start = self._arena.load.start
         try:
-            async with asyncio.timeout(len(PARTS) * SECONDS):
-                return await self._ours(settings), await self._floor(settings)
+            async with asyncio.timeout(len(PARTS) * SECONDS), pieces:
+                await pieces.prepare()
+                return await self._ours(pieces, settings), await self._floor(settings)
         finally:
             self._arena.forget(settings)
 
-    def _pieces(self, settings: Settings) -> Pieces:
-        return Pieces(settings, self._arena.load.start)
-
-    async def _ours(self, settings: Settings) -> Costs:
-        pieces, frames = self._pieces(settings), self._frames
-        parse, now = pieces.adapter.parse_ws_message, pieces.clock.real()
+    async def _ours(self, pieces: Pieces, settings: Settings) -> Costs:
+        frames, adapter, now = self._frames, pieces.adapter(), pieces.clock.real()
+        parse, lanes = adapter.parse_ws_message, pieces.route(adapter).lanes
         costs = {"receive": await self._receive(pieces, settings)}
-        deaf = pieces.session(cast(ExchangeAdapter, Deaf(pieces.adapter)))
+        deaf = pieces.session(cast(ExchangeAdapter, Deaf(adapter)))
         costs["decode"] = self._cost(deaf.receive(frame, False, now) for frame in frames)
         costs["parse"] = self._cost_of(parse, map(orjson.loads, frames))
         candles = [cast(list[CandleData], parse(orjson.loads(frame)))[0] for frame in frames]
-        states = [(pieces.routes[candle.channel][0], candle) for candle in candles]
+        states = [(lanes[candle.channel][0], candle) for candle in candles]
         costs["settle"] = self._cost(lane.ledger.settle(candle, now) for lane, candle in states)
         updates = [(lane, candle) for lane, candle in states if not candle.closed]
         costs["encode"] = self._cost(_encoded(updates))
-        costs["route"] = self._flow(self._pieces(settings)) - sum(
+        costs["route"] = self._flow(pieces) - sum(
             costs[part] for part in ("decode", "parse", "settle", "encode")
         )
-        costs["produce"] = await self._produce(pieces, updates)
-        costs["close"] = await self._close(self._pieces(settings), candles)
+        costs["produce"] = await self._produce(pieces.live, updates)
+        costs["close"] = await self._close(pieces, candles)
         return costs
 
     async def _floor(self, settings: Settings) -> Costs:
@@ -125,7 +124,7 @@ class Stages:
 
         talk = converse(
             f"{settings.stream}/ws",
-            pieces.session(),
+            pieces.session(pieces.adapter()),
             pieces.clock,
             on_message=count,
             crowded=lambda: False,
@@ -159,25 +158,21 @@ class Stages:
     # --- decode, parse, settle and encode together ---
 
     def _flow(self, pieces: Pieces) -> float:
-        sink = Sink(pieces.cluster)
-        flow = Flow(sink, DeadLetters(sink, "", b"", pieces.clock), pieces.clock)
-        route = Route(pieces.session(), pieces.routes)
+        flow, route = pieces.flow(), pieces.route(pieces.adapter())
         return self._cost(flow.frame(route, frame, False) for frame in self._frames)
 
     # --- produce ---
 
-    async def _produce(self, pieces: Pieces, updates: Sequence[tuple[Lane, CandleData]]) -> float:
-        live = LivePublisher(pieces.cluster)
-        live.start()
+    async def _produce(
+        self, live: LivePublisher, updates: Sequence[tuple[Lane, CandleData]]
+    ) -> float:
         values = list(_encoded(updates))
         states = [(*it, value) for it, value in zip(updates, values, strict=True)]
-        await _published(live, states[:1])  # connects
+        await _published(live, states[:1])  # looks the topic up
         began = _now()
         for first in range(0, len(states), FLUSH):
             await _published(live, states[first : first + FLUSH])
-        cost = self._since(began)
-        await live.close()
-        return cost
+        return self._since(began)
 
     async def _produce_floor(self, settings: Settings) -> float:
         encode, now = floor.make_encode(settings.symbols), int(time.time() * 1000)
@@ -203,20 +198,17 @@ class Stages:
 
     async def _close(self, pieces: Pieces, candles: Sequence[CandleData]) -> float:
         """The writer's part alone: the ledgers' is in ``settle``."""
-        writer, now = pieces.writer(), pieces.clock.real()
-        cost = 0.0
-        for lane in pieces.lanes.values():
-            lane.ledger.forget()
+        writer, lanes = pieces.writer()
+        adapter, now, cost = pieces.adapter(), pieces.clock.real(), 0.0
+        ledgers = {adapter.channel(lane.ledger.subscription): lane.ledger for lane in lanes}
         async with _running(writer.run()):
-            while not all(  # noqa: ASYNC110 - a ledger has no event
-                lane.ledger.begun for lane in pieces.lanes.values()
-            ):
+            while not all(it.begun for it in ledgers.values()):  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
             await writer.settled()
             for first in range(0, len(candles), BARS):
                 for candle in candles[first : first + BARS]:
                     if candle.closed:
-                        pieces.routes[candle.channel][0].ledger.settle(candle, now)
+                        ledgers[str(candle.channel)].settle(candle, now)
                 began = _now()
                 await writer.settled()
                 cost += self._since(began)
