@@ -14,7 +14,9 @@ import orjson
 from rich.console import Console
 
 from connectors import __version__, exchanges
+from connectors.audit_command import audit
 from connectors.clock import Clock
+from connectors.coverage_command import coverage
 from connectors.demo import Demo
 from connectors.errors import BadFrame, ConnectorError, SetupError
 from connectors.flow import Tally
@@ -22,7 +24,7 @@ from connectors.kafka import Stored, probe
 from connectors.listing import facts, text_of
 from connectors.market import check_interval
 from connectors.model import Subscription
-from connectors.program import Program, Signals, say, with_settings
+from connectors.program import KAFKA, REGISTRY, Program, Signals, say, with_settings
 from connectors.sandbox import kafka as local_kafka
 from connectors.sandbox import process, server
 from connectors.sandbox.client import sandbox_clock
@@ -30,8 +32,6 @@ from connectors.settings import Settings
 from connectors.tail import Candles, Chosen, chosen, existing, line, subscription_of, watch
 from connectors.worker import Options, Worker
 
-KAFKA = ("kafka", "kafka_security", "kafka_mechanism", "kafka_user", "kafka_cafile")
-REGISTRY = ("registry", "registry_user")
 NEW_TOPICS = ("partitions", "replication")
 
 EXAMPLE = f"{exchanges.names()[0]}:BTC-USDT:1m"
@@ -230,6 +230,9 @@ def demo(seconds: float, speed: float, seed: int, settings: Settings) -> None:
     click.echo(str(verdict))
     sys.exit(0 if verdict.passed else 1)
 
+
+main.add_command(coverage)
+main.add_command(audit)
 
 if __name__ == "__main__":
     main()

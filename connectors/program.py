@@ -26,6 +26,8 @@ T = TypeVar("T")
 Command = Callable[..., None]
 
 LOG: Final = ("log_format", "log_level")
+KAFKA: Final = ("kafka", "kafka_security", "kafka_mechanism", "kafka_user", "kafka_cafile")
+REGISTRY: Final = ("registry", "registry_user")
 
 
 class Program(click.Group):

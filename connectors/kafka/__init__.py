@@ -21,7 +21,7 @@ from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.live import LivePublisher
 from connectors.kafka.outbox import Outbox
 from connectors.kafka.quiet import quieten
-from connectors.kafka.reader import Stored, read_topic, watermarks
+from connectors.kafka.reader import Stored, offsets_since, read_topic, watermarks
 from connectors.kafka.shard import Limits, Shard
 from connectors.kafka.topics import TopicPlan, TopicSpec, ensure, missing
 
@@ -37,6 +37,7 @@ __all__ = [
     "TopicSpec",
     "ensure",
     "missing",
+    "offsets_since",
     "probe",
     "quieten",
     "read_topic",

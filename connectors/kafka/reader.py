@@ -60,6 +60,24 @@ async def watermarks(
     return {place.partition: (starts[place], ends[place]) for place in places}
 
 
+async def offsets_since(
+    cluster: Cluster, topic: str, partitions: Iterable[int], timestamp: int
+) -> dict[int, int]:
+    """Of each partition the first offset with this timestamp (milliseconds) or a later one.
+
+    No record before it has one; without any it is the high watermark.
+    """
+    places = [TopicPartition(topic, each) for each in partitions]
+    async with _consumer(cluster, "read_uncommitted") as consumer:
+        ends = await _insist(lambda: consumer.end_offsets(places))
+        wanted = dict.fromkeys(places, max(0, timestamp))
+        found = await _insist(lambda: consumer.offsets_for_times(dict(wanted)))
+    return {
+        place.partition: ends[place] if found.get(place) is None else found[place].offset
+        for place in places
+    }
+
+
 async def read_topic(
     cluster: Cluster,
     topic: str,

@@ -1,0 +1,122 @@
+"""What is kept in Kafka under a prefix, as somebody from outside sees it: coverage, closed candles.
+
+Coverage is read before the candles it speaks of: what it calls published must then be found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from connectors.codec import OWNER_KEY, candle_key, candle_of, coverage_of, partition_of
+from connectors.errors import BadFrame
+from connectors.inventory import newest
+from connectors.kafka import Cluster, Stored, TopicPlan, offsets_since, probe, read_topic
+from connectors.kafka.topics import partition_counts
+from connectors.model import Subscription
+from connectors.records import CandleRecord, CoverageRecord
+from connectors.registry import SchemaRegistry
+from connectors.schema import CANDLE, COVERAGE
+from connectors.settings import Settings
+from connectors.tail import existing
+from connectors.values import Values
+
+Span = tuple[int, int]
+"""Open times ``[start, end)`` in UNIX seconds."""
+
+
+class Kept:
+    """Reads the topics of a plan. Of a record that cannot be read ``complain`` is told why."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        plan: TopicPlan,
+        registry: SchemaRegistry | None,
+        complain: Callable[[str], object],
+    ) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._complain = complain
+        self._coverage = Values(COVERAGE, cluster, plan, registry)
+        self._candles = Values(CANDLE, cluster, plan, registry)
+
+    async def coverage(self) -> dict[Subscription, CoverageRecord]:
+        """The newest coverage of every subscription; SetupError where there is no such topic."""
+        plan = self._plan
+        specs = plan.fixed_coverage(), plan.coverage("websocket"), plan.coverage("rest")
+        topics = await existing(self._cluster, [spec.name for spec in specs])
+        return newest([record for topic in topics for record in await self._covered(topic)])
+
+    async def _covered(self, topic: str) -> list[CoverageRecord]:
+        last: dict[bytes | None, Stored] = {}
+        async for stored in read_topic(self._cluster, topic):
+            last[stored.key] = stored
+        last.pop(OWNER_KEY, None)
+        return [
+            coverage_of(fields)
+            for stored in last.values()
+            if stored.value is not None
+            and (fields := await self._read(self._coverage, stored)) is not None
+        ]
+
+    async def closed(
+        self, exchange: str, spans: Mapping[Subscription, Span]
+    ) -> dict[Subscription, dict[int, CandleRecord]]:
+        """Closed candles of an exchange by open time, each in its newest revision, one pass."""
+        found: dict[Subscription, dict[int, CandleRecord]] = {each: {} for each in spans}
+        if not spans:
+            return found
+        keys = {candle_key(subscription) for subscription in spans}
+        async for stored in self._since(exchange, keys, min(start for start, _ in spans.values())):
+            fields = await self._read(self._candles, stored)
+            if fields is not None:
+                _keep(found, spans, candle_of(fields))
+        return found
+
+    async def _since(
+        self, exchange: str, keys: Iterable[bytes], start: int
+    ) -> AsyncIterator[Stored]:
+        """What bears these keys, of candles that close after ``start``; some of before, too."""
+        topic = self._plan.closed(exchange).name
+        count = (await partition_counts(self._cluster, [topic]))[topic]
+        wanted = set(keys)
+        partitions = {partition_of(key, count) for key in wanted}
+        offsets = await offsets_since(self._cluster, topic, partitions, start * 1000)
+        async for stored in read_topic(self._cluster, topic, offsets, partitions=partitions):
+            if stored.key in wanted:
+                yield stored
+
+    async def _read(self, values: Values, stored: Stored) -> dict[str, Any] | None:
+        try:
+            return await values.read(stored)
+        except BadFrame as bad:
+            self._complain(str(bad))
+            return None
+
+
+def _keep(
+    found: dict[Subscription, dict[int, CandleRecord]],
+    spans: Mapping[Subscription, Span],
+    record: CandleRecord,
+) -> None:
+    start, end = spans.get(record.subscription, (0, 0))
+    slot = record.candle.timestamp
+    if start <= slot < end:
+        of = found[record.subscription]
+        if slot not in of or of[slot].revision < record.revision:
+            of[slot] = record
+
+
+@asynccontextmanager
+async def kept(settings: Settings, complain: Callable[[str], object]) -> AsyncIterator[Kept]:
+    """What the settings point at, its schema registry open; Kafka was seen to answer."""
+    cluster = settings.cluster()
+    await probe(cluster)
+    registry = settings.schema_registry()
+    if registry is None:
+        yield Kept(cluster, settings.topics(), None, complain)
+        return
+    async with registry:
+        yield Kept(cluster, settings.topics(), registry, complain)
