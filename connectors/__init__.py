@@ -22,6 +22,7 @@ The modules in reading order; each imports only from those above it.
     websocket    thin skin over websockets, around session
     rest         thin skin over aiohttp, around agenda
     kafka/       thin skin over aiokafka: shards, live updates, topics, reading
+    values       reading the values of topics, whichever schema wrote them
     dead_letters what cannot be read: a sample, with its bytes
     flow         the way of a candle: source -> parse -> settle -> encode -> publish
     writer       a shard's closed candles and coverage, in transactions

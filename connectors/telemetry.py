@@ -187,7 +187,7 @@ class ShardDropped(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionQuarantined(Event):
-    """Kafka refuses a subscription's records: nothing of it is published by this run any more."""
+    """A subscription's records are refused: nothing of it is published by this run any more."""
 
     event = "subscription.quarantined"
     level = "error"

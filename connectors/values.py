@@ -35,7 +35,10 @@ class Values:
         BadFrame where it is none, SetupError where its schema cannot be had.
         """
         place = f"{stored.topic}, partition {stored.partition}, offset {stored.offset}"
-        value = stored.value or b""
+        return await self.decode(stored.value or b"", place)
+
+    async def decode(self, value: bytes, place: str) -> dict[str, Any]:
+        """The same for a value alone; ``place`` says in the error where it was found."""
         try:
             return self._reader.read(value)
         except UnknownSchema as unknown:

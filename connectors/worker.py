@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
 from connectors import exchanges
@@ -44,9 +44,12 @@ from connectors.model import Instrument, Subscription
 from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
-from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Reader, Schema, confluent_prefix
+from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Schema, confluent_prefix
 from connectors.telemetry import InstrumentsFailed, SubscriptionsAccepted
+from connectors.values import Values
 from connectors.writer import Writer
+
+T = TypeVar("T")
 
 INSTRUMENT_TRIES: Final = 4
 NOTES: Final = 100
@@ -119,8 +122,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._live.close()
-        await self._notes.close()
+        await asyncio.gather(self._live.close(), self._notes.close())
         await self._stack.aclose()
 
     def stop(self) -> None:
@@ -135,7 +137,7 @@ class Worker:
             check_interval(exchanges.get(subscription.exchange)(), subscription)
         await probe(self._cluster)
         names = sorted({subscription.exchange for subscription in self._subscriptions})
-        for carrier in await asyncio.gather(*map(self._new_carrier, names)):
+        for carrier in await _all(*map(self._new_carrier, names)):
             self._carriers[carrier.adapter.name] = carrier
             pack(carrier.adapter, self._of(carrier.adapter.name))
         await ensure(self._cluster, self._topics())
@@ -224,18 +226,24 @@ class Worker:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
             await asyncio.wait({*sources, writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            await _end(*sources, stopping)
-            if not writing.done():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._options.drain):
-                        await writer.settled()
+            await _end(*sources)
+            await self._drain(writer, writing)
         finally:
             await _end(*sources, stopping, writing)
             await writer.close()
-        await self._live.drain(self._options.drain)
-        await self._notes.drain(self._options.drain)
         _raise_first([*sources, writing])
         return self._final(flow.tally)
+
+    async def _drain(self, writer: Writer, writing: asyncio.Task[None]) -> None:
+        """All at the same time, so that together they take no longer than one may."""
+        seconds = self._options.drain
+        settled = asyncio.create_task(writer.settled(), name="settled")
+        await asyncio.gather(
+            asyncio.wait({settled, writing}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED),
+            self._live.drain(seconds),
+            self._notes.drain(seconds),
+        )
+        await _end(settled)
 
     def _writer(self, tally: Tally, accepted: float) -> Writer:
         topic = self._plan.fixed_coverage().name
@@ -247,7 +255,7 @@ class Worker:
             Backoff(self._random, 0.2, 10.0),
             owner=uuid4().hex,
             coverage=(topic, self._prefixes[topic]),
-            reader=Reader(COVERAGE),
+            values=Values(COVERAGE, self._cluster, self._plan, self._options.registry),
             accepted=accepted,
         )
 
@@ -301,7 +309,16 @@ class Worker:
         return tally
 
 
-async def _end(*tasks: asyncio.Task[object]) -> None:
+async def _all(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """What they return; when one fails, the others end."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await _end(*tasks)
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,12 +4,16 @@ Ledgers report by ``touch`` that they have something to write. ``run`` holds the
 what is ready in transactions, one at a time, each with everything that is ready of a subscription
 and the coverage that speaks of it. Only a commit that returned counts: after anything else all
 ledgers are forgotten, the shard is taken over again, and the coverage in Kafka says what is true.
+
+Where Kafka refuses a record for what it is, every subscription of that transaction is suspect and
+is written alone from then on. The one that is refused alone is quarantined: nothing of it is
+written by this run any more, and the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +27,8 @@ from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.model import Subscription
 from connectors.records import CoverageRecord
-from connectors.schema import Reader
-from connectors.telemetry import ShardDropped, ShardTaken
+from connectors.telemetry import ShardDropped, ShardTaken, SubscriptionQuarantined
+from connectors.values import Values
 
 TRANSACTION_BYTES: Final = 1_000_000
 """About so much is written in one transaction, at most."""
@@ -48,7 +52,7 @@ class Writer:
         backoff: Backoff,
         owner: str,
         coverage: tuple[str, bytes],
-        reader: Reader,
+        values: Values,
         accepted: float,
     ) -> None:
         self._shard = shard
@@ -57,10 +61,13 @@ class Writer:
         self._clock = clock
         self._backoff = backoff
         self._owner = owner
+        self._predecessor: str | None = None
         self._topic, self._prefix = coverage
-        self._reader = reader
+        self._values = values
         self._accepted = accepted
         self._touched: dict[Subscription, Lane] = {}
+        self._suspects: set[Subscription] = set()
+        self._quarantined: set[Subscription] = set()
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,6 +93,7 @@ class Writer:
                     await self._write()
             except Fenced as error:
                 await self._yield_to_successor(error)
+                await self._drop(error)
             except (ShardLost, Unreachable, RecordRefused) as error:
                 await self._drop(error)
 
@@ -97,26 +105,58 @@ class Writer:
         """Wait until nothing is left to write."""
         await self._idle.wait()
 
+    # --- taking over ---
+
     async def _take_over(self) -> None:
         known = dict(await self._shard.take_over())
-        real = self._clock.real()
-        resumed = 0
-        for subscription, lane in self._lanes.items():
-            value = known.get(subscription_key(subscription))
-            coverage = self._coverage(value) if value is not None else None
-            resumed += coverage is not None
-            lane.ledger.begin(coverage, self._accepted, real)
+        self._predecessor = await self._claimed_by(known)
+        coverages = {
+            subscription: await self._coverage(known.get(subscription_key(subscription)))
+            for subscription in self._lanes
+            if subscription not in self._quarantined
+        }
+        for subscription, coverage in coverages.items():
+            self._begin(subscription, coverage)
         await self._shard.commit([self._claim()])
+        resumed = sum(coverage is not None for coverage in coverages.values())
         ShardTaken(
-            shard=self._shard.transactional_id, subscriptions=len(self._lanes), resumed=resumed
+            shard=self._shard.transactional_id, subscriptions=len(coverages), resumed=resumed
         ).tell()
 
-    def _coverage(self, value: bytes) -> Coverage | None:
-        return coverage_of(self._reader.read(value)).coverage
+    def _begin(self, subscription: Subscription, coverage: Coverage | None) -> None:
+        ledger = self._lanes[subscription].ledger
+        try:
+            ledger.begin(coverage, self._accepted, self._clock.real())
+        except ValueError as error:  # what is covered are no slots of this subscription
+            ledger.forget()
+            self._quarantine(subscription, error)
+
+    async def _coverage(self, value: bytes | None) -> Coverage | None:
+        return None if value is None else (await self._record(value)).coverage
+
+    async def _claimed_by(self, known: Mapping[bytes, bytes | None]) -> str | None:
+        claim = known.get(OWNER_KEY)
+        return None if claim is None else (await self._record(claim)).owner
+
+    async def _record(self, value: bytes) -> CoverageRecord:
+        return coverage_of(await self._values.decode(value, self._topic))
+
+    def _claim(self) -> Record:
+        at = int(self._clock.wall() * 1000)
+        claim = CoverageRecord(subscription=None, owner=self._owner, updated_at=at)
+        value = encode_coverage(claim, self._prefix)
+        return Record(self._topic, 0, OWNER_KEY, value, at)
+
+    # --- writing ---
 
     async def _write(self) -> None:
-        records, lanes = self._next_transaction()
-        await self._shard.commit(records)
+        lanes, records = self._next_transaction()
+        try:
+            await self._shard.commit(records)
+        except RecordRefused as error:
+            self._suspect(lanes, error)
+            raise
+        self._suspects.difference_update(lane.ledger.subscription for lane in lanes)
         self._backoff.reset()
         self._tally.closed += len(records) - len(lanes)
         self._tally.transactions += 1
@@ -124,19 +164,24 @@ class Writer:
             self._ready.clear()
             self._idle.set()
 
-    def _next_transaction(self) -> tuple[list[Record], list[Lane]]:
+    def _next_transaction(self) -> tuple[list[Lane], list[Record]]:
         """Everything that is ready of as many subscriptions as fit, each with its coverage."""
         at = int(self._clock.wall() * 1000)
-        records: list[Record] = []
         lanes: list[Lane] = []
+        records: list[Record] = []
         size = 0
-        while self._touched and size < TRANSACTION_BYTES:
-            lane = self._touched.pop(next(iter(self._touched)))
+        for subscription in list(self._touched):
+            alone = subscription in self._suspects
+            if lanes and (alone or size >= TRANSACTION_BYTES):
+                break
+            lane = self._touched.pop(subscription)
             new = [*self._closed_records(lane, at), self._coverage_record(lane, at)]
             size += sum(len(record.key) + len(record.value or b"") for record in new)
             records += new
             lanes.append(lane)
-        return records, lanes
+            if alone:
+                break
+        return lanes, records
 
     def _closed_records(self, lane: Lane, at: int) -> list[Record]:
         ledger = lane.ledger
@@ -166,28 +211,40 @@ class Writer:
         key = subscription_key(lane.ledger.subscription)
         return Record(self._topic, 0, key, value, at)
 
-    def _claim(self) -> Record:
-        at = int(self._clock.wall() * 1000)
-        claim = CoverageRecord(subscription=None, owner=self._owner, updated_at=at)
-        value = encode_coverage(claim, self._prefix)
-        return Record(self._topic, 0, OWNER_KEY, value, at)
+    def _suspect(self, lanes: Sequence[Lane], error: RecordRefused) -> None:
+        """One of these has a record that Kafka refuses; it is found when it stands alone."""
+        subscriptions = [lane.ledger.subscription for lane in lanes]
+        self._suspects.update(subscriptions)
+        if len(subscriptions) == 1:
+            self._quarantine(subscriptions[0], error)
+
+    def _quarantine(self, subscription: Subscription, error: Exception) -> None:
+        self._quarantined.add(subscription)
+        SubscriptionQuarantined(subscription=str(subscription), reason=str(error)).tell()
+
+    # --- letting go ---
 
     async def _yield_to_successor(self, error: Fenced) -> None:
-        """Fenced has two meanings: a successor, which claims the shard at once, or a time-out."""
+        """Fenced has two meanings: a successor, which claims the shard at once, or a time-out.
+
+        Fenced, with what to do, for the first; it returns for the second.
+        """
         self._forget()
         until = self._clock.real() + CLAIM_SECONDS
         while self._clock.real() < until:
-            if await self._claimed_by() not in (None, self._owner):
+            if await self._newest_claim() not in (None, self._owner, self._predecessor):
                 raise Fenced(
                     f"another run has taken {self._topic} over: stop that one, "
                     "or run this one under another --prefix"
                 ) from error
             await asyncio.sleep(CLAIM_SECONDS / 10)
-        await self._drop(error)
 
-    async def _claimed_by(self) -> str | None:
-        claim = dict(await self._shard.peek()).get(OWNER_KEY)
-        return None if claim is None else coverage_of(self._reader.read(claim)).owner
+    async def _newest_claim(self) -> str | None:
+        """Who claims the shard; None where nobody does or Kafka cannot say."""
+        try:
+            return await self._claimed_by(dict(await self._shard.peek()))
+        except (ShardLost, Unreachable):
+            return None
 
     async def _drop(self, error: Exception) -> None:
         self._forget()
@@ -198,7 +255,9 @@ class Writer:
         await asyncio.sleep(delay)
 
     def _forget(self) -> None:
-        self._touched.clear()
-        self._ready.clear()
+        """Nothing that is not committed is known any more, so nothing is left to write."""
         for lane in self._lanes.values():
             lane.ledger.forget()
+        self._touched.clear()
+        self._ready.clear()
+        self._idle.set()
