@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
@@ -34,14 +35,12 @@ from connectors.sandbox.verdict import Verdict, grace, judge
 from connectors.sandbox.wishes import DEMO
 from connectors.settings import Settings
 from connectors.tail import Candles, moment, plain, subscription_of, watch
-from connectors.telemetry import ShardTaken
+from connectors.telemetry import SubscriptionsAccepted
 
 START_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 60.0
 FRAME_SECONDS: Final = 0.25  # between two pictures of the table
 LINE_SECONDS: Final = 5.0  # between two lines, where there is no terminal
-ACCEPTED: Final = f'"{ShardTaken.event}"'
-"""The connector's log says this when it has taken up what it was asked to carry."""
 
 
 @dataclass
@@ -115,16 +114,15 @@ class Demo:
                 child.kill()
 
     async def _accepted(self, child: Child) -> float:
-        """The market time at which the connector had taken everything up."""
-        ready = await until(
-            lambda: ACCEPTED in child.output() or not child.running(), START_SECONDS
-        )
+        """The market time at which the connector accepted the wishes."""
+        await until(lambda: bool(_told(child)) or not child.running(), START_SECONDS)
         self._check(child)
-        if not ready:
+        told = _told(child)
+        if told is None:
             raise SetupError(
                 f"the connector has not begun within {START_SECONDS:g} s: {_last_line(child)}"
             )
-        return self._market()
+        return min(told, self._market())
 
     async def _drained(self, child: Child) -> None:
         child.terminate()
@@ -241,6 +239,16 @@ def _time(candle: dict[str, Any] | None) -> str:
 
 def _price(candle: dict[str, Any] | None) -> str:
     return plain(candle["close"]) if candle else "–"
+
+
+def _told(child: Child) -> float | None:
+    """When, in market time, the connector's log says that it has accepted the wishes."""
+    for text in child.output().splitlines():
+        with suppress(ValueError, TypeError, KeyError):  # no line of the log
+            line = orjson.loads(text)
+            if line["event"] == SubscriptionsAccepted.event:
+                return float(line["market"])
+    return None
 
 
 def _last_line(child: Child) -> str:
