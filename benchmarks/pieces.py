@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from benchmarks.load import EXCHANGE
@@ -47,9 +47,10 @@ class Pieces(Worker):
 
     def route(self, adapter: ExchangeAdapter) -> Route:
         """Fresh lanes for a conversation."""
-        lanes = {adapter.channel(lane.ledger.subscription): (lane,) for lane in self._fresh_lanes()}
-        for (lane,) in lanes.values():
+        lanes: dict[str | None, Sequence[Lane]] = {}
+        for lane in self._fresh_lanes():
             lane.ledger.begin(None, self.start, self._clock.real())
+            lanes[adapter.channel(lane.ledger.subscription)] = (lane,)
         return Route(self.session(adapter), lanes)
 
     def flow(self) -> Flow:
