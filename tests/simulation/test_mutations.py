@@ -1,0 +1,128 @@
+"""The simulation can fail: without one of the ledger's rules, some seed finds it out."""
+
+# ruff: noqa: ARG002 - a mutant leaves unused what the rule that it lacks would use
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from connectors.ledger import Ledger, Span
+from connectors.model import CandleData
+from tests.simulation.world import World
+
+SEEDS = 80
+
+
+class WithoutDedupe(Ledger):
+    """Every closed state of a settled slot counts as news."""
+
+    def _repeats(self, word: Any, digest: int) -> bool:
+        return False
+
+
+class WithoutHold(Ledger):
+    """Newer candles do not wait: what lies before them is declared missing at once."""
+
+    def _release(self) -> None:
+        if self._closed and self.coverage.head < (first := min(self._closed)):
+            self.coverage.miss(self.coverage.head, first, "skipped", 0)
+        super()._release()
+
+
+class WithoutRepair(Ledger):
+    """A hole, once declared, is left alone."""
+
+    def _repair_at(self) -> float:
+        return float("inf")
+
+
+class WithoutConfirmation(Ledger):
+    """The stream's own word is the last one."""
+
+    def _overdue_at(self) -> float:
+        return super()._overdue_at() if self.rules.flagged else float("inf")
+
+    def _unconfirmed(self, real: float) -> None:
+        super()._unconfirmed(real)
+        self._unsure.clear()
+
+
+class WithoutBehind(Ledger):
+    """A row is believed although it lacks trades that the stream told of."""
+
+    def _row(self, row: CandleData, at: float) -> None:
+        self._over.pop(row.timestamp, None)
+        super()._row(row, at)
+
+
+class WithoutPatience(Ledger):
+    """What REST says right after the close counts as its last word."""
+
+    def _sure_from(self, slot: int) -> float:
+        return self.grid.after(slot)
+
+
+class WithoutSecondLook(Ledger):
+    """What REST says right after the close is never read again."""
+
+    def begin(self, *arguments: Any) -> None:
+        super().begin(*arguments)
+        self._unsure.clear()
+
+    def _again(self, word: Any) -> None:
+        if word.reason.name != "REST_ROW":
+            super()._again(word)
+
+
+class WithoutAskingTwice(Ledger):
+    """A slot whose row is not there is empty at once."""
+
+    def _complete_until(self, present: set[int], asked: Span, at: float) -> int:
+        return min(asked.end, self._past_until(at))
+
+
+class ByTimeOfArrival(Ledger):
+    """A slow reply is judged by the time at which it comes."""
+
+    def rows(self, rows: list[CandleData], asked: Span, market: float, real: float) -> None:
+        super().rows(rows, asked._replace(at=market), market, real)
+
+
+class TrustsItsMemory(Ledger):
+    """After a failed transaction it goes on as if nothing had happened."""
+
+    def forget(self) -> None:
+        if not hasattr(self, "coverage"):
+            super().forget()
+
+    def begin(self, coverage: Any, market: float, real: float) -> None:
+        super().begin(None if self.coverage.start == 0 else self.coverage, market, real)
+
+
+MUTANTS: list[Callable[..., Ledger]] = [
+    WithoutDedupe,
+    WithoutHold,
+    WithoutRepair,
+    WithoutConfirmation,
+    WithoutBehind,
+    WithoutPatience,
+    WithoutSecondLook,
+    WithoutAskingTwice,
+    ByTimeOfArrival,
+    TrustsItsMemory,
+]
+
+
+def failures(mutant: Callable[..., Ledger]) -> Iterator[str]:
+    """What the oracle says of each seed that goes wrong."""
+    for seed in range(SEEDS):
+        yield from World(seed, make=mutant).run()[:1]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_the_simulation_fails_without(mutant: Callable[..., Ledger]) -> None:
+    """Taking one rule away is found out within some seeds."""
+    assert next(failures(mutant), None), f"{SEEDS} seeds do not miss what {mutant} lacks"
