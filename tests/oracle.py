@@ -10,7 +10,14 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,25 @@ def _high_watermarks(bootstrap: str, topics: tuple[str, ...]) -> dict[tuple[str,
     consumer = _consumer(bootstrap, "read_uncommitted")
     try:
         return {
-            (topic, partition): consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=10
-            )[1]
+            (topic, partition): _high_watermark(consumer, topic, partition)
             for topic in topics
             for partition in _partitions(consumer, topic)
         }
     finally:
         consumer.close()
+
+
+def _high_watermark(consumer: Consumer, topic: str, partition: int) -> int:
+    """Asked for again while a leader moves or a broker comes back."""
+    for left in reversed(range(50)):
+        try:
+            place = TopicPartition(topic, partition)
+            return int(consumer.get_watermark_offsets(place, timeout=10)[1])
+        except KafkaException as error:
+            if not (left and error.args[0].retriable()):
+                raise
+        time.sleep(0.1)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

@@ -16,13 +16,13 @@ thrown away, and only a new life, whose ``take_over`` reads coverage back, knows
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from connectors.errors import RecordRefused, SetupError, ShardLost, Unreachable
 from connectors.kafka.batches import BATCH_BYTES, Place, Record, by_place, packed, refusal
@@ -30,6 +30,7 @@ from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.failures import Stage, explain
 from connectors.kafka.reader import STALL_SECONDS, read_topic
+from connectors.kafka.topics import partition_counts
 
 TRANSACTIONAL: Final[Mapping[str, Any]] = {
     "acks": "all",
@@ -176,10 +177,19 @@ class Shard:
         offsets = await asyncio.gather(*(self._write(*item) for item in places.items()))
         return dict(zip(places, offsets, strict=True))
 
+    async def _partitions(self, topic: str) -> Collection[int]:
+        """Of a topic; aiokafka calls one unknown, too, where no broker answered for a while."""
+        try:
+            known: Collection[int] = await self._producer.partitions_for(topic)
+        except UnknownTopicOrPartitionError as unknown:
+            await partition_counts(self._cluster, [topic])  # SetupError where there is none
+            raise ShardLost(f"no broker has told of topic {topic} in time") from unknown
+        return known
+
     async def _write(self, place: Place, records: Sequence[Record]) -> int:
         """The batches of one partition, one after another: ``send_batch`` lets callers overtake."""
         topic, partition = place
-        if partition not in (known := await self._producer.partitions_for(topic)):
+        if partition not in (known := await self._partitions(topic)):
             raise SetupError(
                 f"topic {topic} has {len(known)} partitions and no partition {partition}: "
                 "their number must never change"
