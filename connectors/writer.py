@@ -102,7 +102,7 @@ class Writer:
         await self._shard.close()
 
     async def settled(self) -> None:
-        """Wait until nothing is left to write."""
+        """Wait until nothing is left to write; not while the shard is lost: it may come back."""
         await self._idle.wait()
 
     # --- taking over ---
@@ -118,6 +118,7 @@ class Writer:
         for subscription, coverage in coverages.items():
             self._begin(subscription, coverage)
         await self._shard.commit([self._claim()])
+        self._rest()
         resumed = sum(coverage is not None for coverage in coverages.values())
         ShardTaken(
             shard=self._shard.transactional_id, subscriptions=len(coverages), resumed=resumed
@@ -160,6 +161,9 @@ class Writer:
         self._backoff.reset()
         self._tally.closed += len(records) - len(lanes)
         self._tally.transactions += 1
+        self._rest()
+
+    def _rest(self) -> None:
         if not self._touched:
             self._ready.clear()
             self._idle.set()
@@ -255,9 +259,8 @@ class Writer:
         await asyncio.sleep(delay)
 
     def _forget(self) -> None:
-        """Nothing that is not committed is known any more, so nothing is left to write."""
         for lane in self._lanes.values():
             lane.ledger.forget()
         self._touched.clear()
         self._ready.clear()
-        self._idle.set()
+        self._idle.clear()

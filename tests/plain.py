@@ -7,6 +7,7 @@ Its frames are made up, too, and say in plain words what the engine is to be tol
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -138,3 +139,10 @@ def ledger_of(
 ) -> Ledger:
     """A ledger that has not begun."""
     return Ledger(wanted, grid_of(wanted.interval), rules, clock, wake, touch)
+
+
+async def until(done: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until ``done()``; TimeoutError after ``seconds``."""
+    async with asyncio.timeout(seconds):
+        while not done():  # noqa: ASYNC110 - a state without an event
+            await asyncio.sleep(0.005)

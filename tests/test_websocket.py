@@ -24,7 +24,7 @@ from connectors.errors import Blocked, SlowDown, Unreachable
 from connectors.sandbox.process import free_ports
 from connectors.session import Session
 from connectors.websocket import converse
-from tests.plain import Plain
+from tests.plain import Plain, until
 
 Behaviour = Callable[[ServerConnection], Awaitable[None]]
 LIMIT = 5.0
@@ -354,13 +354,6 @@ async def test_one_pause_is_begun_for_many_messages(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(loop, "call_later", count)
     await talk_to(behave, talk)
     assert pauses <= 2  # one for the burst, one for the close frame's company
-
-
-async def until(done: Callable[[], bool]) -> None:
-    """Wait until ``done()``."""
-    async with asyncio.timeout(LIMIT):
-        while not done():  # noqa: ASYNC110 - a list that grows, without an event
-            await asyncio.sleep(0.005)
 
 
 # --- sending --------------------------------------------------------------------------------------
