@@ -67,7 +67,7 @@ class Lack:
 class Findings:
     """What came of one subscription in ``[start, end)``, open times in UNIX seconds.
 
-    ``unread``: why nothing could be compared, else None.
+    ``unread``: why nothing could be compared; ``idle``: why there is nothing to compare.
     """
 
     subscription: Subscription
@@ -78,6 +78,7 @@ class Findings:
     lacking: tuple[Lack, ...] = ()
     not_on_rest: tuple[Lack, ...] = ()
     unread: str | None = None
+    idle: str | None = None
 
     @property
     def agreeing(self) -> int:
@@ -266,7 +267,9 @@ def verdict(findings: Sequence[Findings]) -> str | None:
     candles = f"candles that are not as they should be: {', '.join(parts)}" if parts else ""
     unread = sum(each.unread is not None for each in findings)
     blind = f"{counted(unread, 'subscription')} could not be compared" if unread else ""
-    return "; ".join(filter(None, (candles, blind))) or None
+    idle = all(each.idle is not None for each in findings)
+    nothing = "there was nothing to compare: see why with each subscription" if idle else ""
+    return "; ".join(filter(None, (candles, blind, nothing))) or None
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
@@ -281,7 +284,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "differing": [_difference_as_json(each) for each in findings.differing],
         "lacking_in_kafka": [_lack_as_json(each) for each in findings.lacking],
         "lacking_on_rest": [_lack_as_json(each) for each in findings.not_on_rest],
-        "not_read": findings.unread,
+        "not_compared": findings.unread or findings.idle,
     }
 
 

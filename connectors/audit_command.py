@@ -202,10 +202,10 @@ class Auditor:
         span = span_of(self._between, coverage, not carried, grid, bounds)
         if span[0] >= span[1]:
             why = (
-                f"of the slots that were asked for, none lies between the begin of coverage, "
-                f"{minute(coverage.start)}, and {minute(bounds.over)}, before which bars are final"
+                f"of what was asked for, no bar lies between the begin of coverage, "
+                f"{minute(coverage.start)}, and {minute(bounds.over)}, from which on they may move"
             )
-            return Findings(subscription, unread=why)
+            return Findings(subscription, idle=why)
         return Case(subscription, grid, coverage, span)
 
     async def _compared(self, case: Case, candles: Mapping[int, CandleRecord]) -> Findings:
@@ -253,8 +253,11 @@ def notes(one: Findings) -> list[str]:
         *((each.start, _lack(each, "missing in Kafka")) for each in one.lacking),
         *((each.start, _lack(each, "in Kafka, REST has none")) for each in one.not_on_rest),
     ]
-    unread = [] if one.unread is None else [f"not compared: {one.unread}"]
-    return unread + [text for _, text in sorted(lines)]
+    reason = one.unread or one.idle
+    return [
+        *([] if reason is None else [f"not compared: {reason}"]),
+        *(text for _, text in sorted(lines)),
+    ]
 
 
 def _lack(lack: Lack, what: str) -> str:

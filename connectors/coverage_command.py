@@ -83,7 +83,7 @@ def show(screen: Console, found: Sequence[Summary]) -> None:
     """The table, and a line for each hole and for each reason that something is not carried."""
     totals = total(found)
     last = [
-        *("total", None, None, None, totals.settled, totals.published, totals.empty),
+        *("total", "", "", "", totals.settled, totals.published, totals.empty),
         *(totals.missing, totals.given_up, sum(each.behind for each in found)),
     ]
     screen.print(table(HEADINGS, map(_row, found), last if len(found) > 1 else ()))

@@ -24,8 +24,9 @@ def table(
     """Numbers to the right, everything else to the left, ``last`` apart below."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     body = list(rows)
-    for heading, cell in zip(headings, [*body, last][0], strict=True):
-        made.add_column(heading, justify="right" if isinstance(cell, int) else "left")
+    for place, heading in enumerate(headings):
+        numbers = any(isinstance(row[place], int) for row in body)
+        made.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for row in body:
         made.add_row(*map(_text, row))
     if last:
