@@ -32,9 +32,9 @@ async def stage(kafka: str, prefix: str, seed: int) -> AsyncIterator[Stage]:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_kafka() -> Iterator[LocalKafka]:
-    """A Kafka of one module's own: to be frozen and killed."""
+    """A Kafka of these tests' own: to be frozen and killed."""
     service = LocalKafka()
     with _running(service):
         yield service

@@ -46,7 +46,6 @@ async def run_ordinary(kafka: str, prefix: str, seed: int) -> Ordinary:
         wishes = everywhere()
         async with stage.running(wishes) as running:
             until = stage.market + MINUTES * 60
-            await stage.reach(until)
             await stage.complete(until)
             during = await stage.journal()
         closed, live = await stage.records("closed"), await stage.records("live")

@@ -173,6 +173,7 @@ class Stage:
             found.append(await self.judge(until, decode))
             return not found[-1].lost
 
+        await self.reach(until)
         await eventually(nothing_lost, lambda: f"candles are missing: {found[-1:]}", seconds)
         return found[-1]
 

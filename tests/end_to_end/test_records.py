@@ -10,7 +10,9 @@ from typing import Any
 import fastavro
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._resource import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from connectors.registry import SchemaRegistry
@@ -57,7 +59,7 @@ def test_partitions_are_those_of_other_producers(ordinary: Ordinary) -> None:
 def partitions_by_librdkafka(ordinary: Ordinary, keys: list[bytes]) -> dict[bytes, set[int]]:
     """Where a producer that shares none of our code puts these keys, among three partitions."""
     topic = f"{ordinary.prefix}.oracle"
-    server = {"bootstrap.servers": ordinary.kafka}
+    server: dict[str, str | int | float | bool] = {"bootstrap.servers": ordinary.kafka}
     admin = AdminClient(server)  # kept until it has answered
     for created in admin.create_topics([NewTopic(topic, 3)]).values():
         created.result()
@@ -198,7 +200,6 @@ async def test_a_run_with_a_schema_registry(stage: Stage, registry: str) -> None
     wishes = ["binance_spot:BTC-USDT:1m", "kucoin_perpetual:BTC-USDT:1m"]
     async with stage.running(wishes, registry=SchemaRegistry(registry)):
         until = stage.market + 150
-        await stage.reach(until)
         findings = await stage.complete(until, decode=decode)
     assert findings.amiss == []
     live = [decode(record) for record in await stage.records("live")]

@@ -71,11 +71,9 @@ async def test_a_run_that_nobody_can_reach(stage: Stage, tmp_path: Path) -> None
     """The candles of an exchange that is away come when it is back, those of others at once."""
     wishes = ["binance_spot:BTC-USDT:1m", "kucoin_spot:BTC-USDT:1m"]
     async with carrying(stage, tmp_path, wishes) as run:
-        began = stage.market
-        await stage.complete(began)
         await stage.misbehave("drop", market="kucoin_spot", every=0.05, duration=60.0)
         away = await stage.misbehave("server_error", market="kucoin_spot")
-        until = stage.market + 300
+        until = stage.market + 200
         await stage.reach(until)
         alone = Stage(stage.sandbox, stage.kafka, stage.prefix, stage.luck)
         alone.wishes = {wishes[0]: stage.wishes[wishes[0]]}
