@@ -44,8 +44,7 @@ def check_pair(instruments: Sequence[Instrument], subscription: Subscription) ->
     listed = {row.trading_pair: row for row in instruments}
     row = listed.get(subscription.trading_pair)
     if row is None and listed:
-        tradable = [row.trading_pair for row in instruments if row.tradable]
-        near = difflib.get_close_matches(subscription.trading_pair, tradable, 3, 0.5)
+        near = _nearest(subscription.trading_pair, [it for it in listed if listed[it].tradable])
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(
             f"{subscription}: {subscription.exchange} lists no {subscription.trading_pair}{hint}"
@@ -55,6 +54,13 @@ def check_pair(instruments: Sequence[Instrument], subscription: Subscription) ->
             f"{subscription}: {subscription.exchange} lists {row.symbol} as "
             f"{row.status or 'closed'!r}: no candles are to be had of it"
         )
+
+
+def _nearest(trading_pair: str, tradable: list[str]) -> list[str]:
+    """Pairs that are spelled alike, else some of the same base."""
+    base, dash, _ = trading_pair.partition("-")
+    alike = difflib.get_close_matches(trading_pair, tradable, 3, 0.7)
+    return alike or [pair for pair in tradable if pair.startswith(base + dash)][:3]
 
 
 def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:

@@ -143,6 +143,7 @@ LISTED = [
     ("pair", "sentence"),
     [
         ("BTC-USD", "plain lists no BTC-USD; did you mean BTC-USDT or BTC-USDC?"),
+        ("BTC-BRL", "plain lists no BTC-BRL; did you mean BTC-USDT or BTC-USDC?"),
         ("XYZ-QQQ", "plain lists no XYZ-QQQ"),
         ("LUNA-USDT", "plain lists LUNAUSDT as 'BREAK': no candles are to be had of it"),
         ("DEAD-USDT", "plain lists DEADUSDT as 'closed': no candles are to be had of it"),
