@@ -65,7 +65,8 @@ async def offsets_since(
 ) -> dict[int, int]:
     """Of each partition the first offset with this timestamp (milliseconds) or a later one.
 
-    No record before it has one; without any it is the high watermark.
+    No record before it has one; without any it is the high watermark. It may come earlier, for the
+    markers of transactions bear the broker's time.
     """
     places = [TopicPartition(topic, each) for each in partitions]
     async with _consumer(cluster, "read_uncommitted") as consumer:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from connectors.errors import SetupError
-from connectors.kafka import Cluster, read_topic, watermarks
+from connectors.kafka import Cluster, offsets_since, read_topic, watermarks
 from tests.kafka.world import World
 
 pytestmark = pytest.mark.kafka
@@ -39,3 +39,20 @@ async def test_reading_a_topic_that_is_not_there(kafka: str, prefix: str) -> Non
     """A topic that does not exist is a sentence."""
     with pytest.raises(SetupError, match="does not exist"):
         await watermarks(Cluster(kafka), f"{prefix}.nowhere")
+
+
+async def test_offsets_since_a_time(world: World) -> None:
+    """Before the offset of a time there is no record of that time or later."""
+    shard = world.shard()
+    await shard.take_over()
+    await shard.commit([world.candle(n, partition=n % 2) for n in (4, 6, 1, 5, 8, 9)])
+
+    async def since(number: int) -> dict[int, int]:
+        timestamp = world.candle(number).timestamp
+        return await offsets_since(world.cluster, world.closed, [0, 1, 2], timestamp)
+
+    assert await since(0) == {0: 0, 1: 0, 2: 0}
+    assert await since(5) == {0: 1, 1: 1, 2: 0}
+    rest = read_topic(world.cluster, world.closed, await since(99))
+    assert [record async for record in rest] == []
+    assert await offsets_since(world.cluster, world.closed, [1], -1) == {1: 0}
