@@ -11,6 +11,9 @@ The modules in reading order; each imports only from those above it.
     limits       pure: budgets of what an exchange allows, and back-off
     coverage     pure: which slots of a subscription are settled, which are missing
     session      pure: one WebSocket conversation
+    comparison   pure: what two states of the same bar say about each other
+    memory       pure: figures of the newest published candles, and which are to be read again
+    inquiry      pure: what one ledger asks of REST, and when again
     ledger       pure: one subscription's book: open, closed, repeated, revised, missing
     agenda       pure: what an exchange is asked over REST, and when
     market       pure: one exchange as a whole: checking wishes, packing them onto connections

@@ -86,7 +86,7 @@ class Agenda:
         while errand := self._first(market):
             if not self.budget.take(market, errand.request.weight):
                 break
-            self._leave(errand.ledger)
+            del self._queue_of(errand.span)[errand.ledger]
             self.under_way += 1
             errands.append(errand)
         return errands
@@ -143,13 +143,13 @@ class Agenda:
             self.wake(ledger, max(ledger.due(), real + SOONEST))
 
     def _queue(self, ledger: Ledger, span: Span) -> None:
-        """In place of what a ledger asked for before it was forgotten: each waits once at most."""
-        self._leave(ledger)
-        (self._urgent if span.urgent else self._patient)[ledger] = span
+        """In place of what a ledger asked for before it was forgotten: of each kind one waits."""
+        queue = self._queue_of(span)
+        queue.pop(ledger, None)
+        queue[ledger] = span
 
-    def _leave(self, ledger: Ledger) -> None:
-        self._urgent.pop(ledger, None)
-        self._patient.pop(ledger, None)
+    def _queue_of(self, span: Span) -> dict[Ledger, Span]:
+        return self._urgent if span.urgent else self._patient
 
     def _first(self, market: float) -> Errand | None:
         """The errand that is next, where one more may be under way; the budget is not asked."""

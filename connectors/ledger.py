@@ -31,28 +31,26 @@ from math import inf
 from typing import Final, NamedTuple
 
 from connectors.clock import Clock
-from connectors.comparison import behind, equal, filled
+from connectors.comparison import behind, filled
 from connectors.coverage import RECENT, Coverage, RunState, SlotState, digest_of
+from connectors.inquiry import Inquiry, Span
+from connectors.memory import STREAM, Memory, Published, Word
 from connectors.model import CandleData, CloseReason, Grid, Subscription
+
+__all__ = ["Ledger", "Published", "Rules", "Span"]
 
 HOLD: Final = 10.0
 """Real seconds that a slot may hold newer closed candles before it is declared missing."""
 CONFIRM: Final = 2.0
 """Real seconds that an inferred close waits for REST to confirm its values."""
-RETRY: Final = (0.5, 30.0)
-"""Real seconds between REST attempts for the same slots: the first, and the longest."""
 LAG: Final = 3.0
 """Market seconds after close and grace in which REST may still lag behind the socket."""
-PATIENCE: Final = 4
-"""So many vain attempts at one page of repairs before the next older one is tried."""
 AUDIT: Final = 300.0
 """Market seconds that an unsure candle waits for a poll to read it again by the way."""
 REREAD: Final = 2
 """So many bars before the head every poll reads again; as many published ones are remembered."""
 FUTURE: Final = 3600.0
 """Market seconds beyond the clock from which on an open time cannot be right."""
-
-_STREAM: Final = (CloseReason.EXCHANGE_FLAG, CloseReason.NEXT_CANDLE, CloseReason.CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +70,12 @@ class Rules:
     page: int
 
 
-class Published(NamedTuple):
-    """A closed candle on its way to the closed topic."""
-
-    candle: CandleData
-    reason: CloseReason
-    revision: int
-    late: bool
-
-
-class Span(NamedTuple):
-    """Open times ``[start, end)`` that REST is to be asked for; ``urgent``: newer ones wait.
-
-    ``at`` is the market time of asking: only what was over then can be final in the reply.
-    """
-
-    start: int
-    end: int
-    urgent: bool
-    at: float
-
-
 class _Over(NamedTuple):
     """The stream's last state of a bar that is over, and since when (real) we think so."""
 
     state: CandleData
     reason: CloseReason
     since: float
-
-
-class _Word(NamedTuple):
-    """A bar's closed state; ``sure``: whether it is the exchange's last word, as far as known."""
-
-    candle: CandleData
-    reason: CloseReason
-    sure: bool
 
 
 class Ledger:
@@ -135,35 +104,39 @@ class Ledger:
         self._touch = touch
         self._slot = -1
         self._state: CandleData | None = None
-        self._published: dict[int, Published] = {}
+        self._answered = -inf
+        self._memory = Memory(REREAD if rules.rest else RECENT)
         self.forget()
 
     # --- begin and forget ---
 
     def begin(self, coverage: Coverage | None, market: float, real: float) -> None:
-        """From here on slots are decided: on from ``coverage``, or (None) from the running bar."""
+        """From here on slots are decided: on from ``coverage``, or (None) from a first bar.
+
+        That is the bar that is running at ``market``, when the wish was accepted.
+        """
         self.forget()
         self._began = (market, real)
         if coverage is not None:
             self.coverage, self.begun = coverage, True
             self._learn(coverage.start)
-            if self.rules.rest and not self._has_flags:
-                self._unsure.update(dict.fromkeys(coverage.recent, real))
         elif self.grid.known:
             self._start()
-        self._resume()
+        self._resume(real)
         self._wake(self, real)
 
-    def _resume(self) -> None:
-        """What memory knew of the newest candles, as far as Kafka has it, or not yet."""
-        remembered, self._published = self._published, {}
-        for slot, published in sorted(remembered.items()):
+    def _resume(self, real: float) -> None:
+        """What memory knows of the newest candles, Kafka has as well, or does not have yet."""
+        remembered = self._memory.forget()
+        if self.rules.rest and not self._has_flags:
+            self._memory.unsure.update(dict.fromkeys(self.coverage.recent, real))
+        for published in remembered:
             candle, reason, revision, _ = published
-            known = self.coverage.recent.get(slot)
+            known = self.coverage.recent.get(candle.timestamp)
             if known is not None and known.digest == digest_of(candle):
-                self._published[slot] = published
+                self._memory.remember(published, self.coverage.recent)
             elif known is None or known.revision < revision:
-                self._decided(_Word(candle, reason, sure=self._has_flags))
+                self._decided(Word(candle, reason, sure=self._has_flags))
         self._release()
 
     def forget(self) -> None:
@@ -176,12 +149,8 @@ class Ledger:
         self.pending: list[Published] = []
         self._began = (inf, inf)
         self._over: dict[int, _Over] = {}
-        self._closed: dict[int, _Word] = {}
-        self._unsure: dict[int, float] = {}
-        self._asked: Span | None = None
-        self._retry = _Retry()
-        self._repair = _Retry()
-        self._repair_below: float = inf
+        self._closed: dict[int, Word] = {}
+        self._head, self._repair = Inquiry(), Inquiry()
         self._progress = 0
 
     def take(self) -> list[Published]:
@@ -240,7 +209,7 @@ class Ledger:
         slot = candle.timestamp
         if slot == self._slot:
             self._slot, self._state = self.grid.after(slot), None
-        self._decided(_Word(candle, CloseReason.EXCHANGE_FLAG, sure=True))
+        self._decided(Word(candle, CloseReason.EXCHANGE_FLAG, sure=True))
         self._release()
 
     def _leave(self, reason: CloseReason, real: float) -> None:
@@ -260,18 +229,13 @@ class Ledger:
         elif over is None and self._is_undecided(slot):
             self._over[slot] = _Over(state, reason, real)
             self._wake(self, self.due())
-        elif self._is_news(state):
-            self._decided(_Word(state, reason, sure=False))
+        elif not self.rules.flagged and self._memory.lacks(state):
+            self._decided(Word(state, reason, sure=False))
         else:
             self.ignored += 1
 
     def _is_undecided(self, slot: int) -> bool:
         return self.coverage.slot(slot) is SlotState.AHEAD and slot not in self._closed
-
-    def _is_news(self, state: CandleData) -> bool:
-        """Whether a late frame without a flag tells of trades that were not published."""
-        published = self._published.get(state.timestamp)
-        return not self.rules.flagged and published is not None and behind(published.candle, state)
 
     # --- REST ---
 
@@ -291,27 +255,20 @@ class Ledger:
                 self._row(row, at)
             self._find_empty({row.timestamp for row in inside}, asked, at)
             self._release()
+            self._answered = max(self._answered, at)
         if self._progress == before:
             self.failed(asked, real)
         else:
-            self._ended(asked)
-            self._retry_of(asked).reset()
+            self._inquiry(asked).progress(asked)
             self._wake(self, self.due())
 
     def failed(self, asked: Span, real: float, retry_at: float = -inf) -> None:
         """REST could not answer; ``retry_at`` is the earliest time to ask again, where told."""
-        self._ended(asked)
-        self._retry_of(asked).fail(real, retry_at)
-        if not asked.urgent and self._repair.failures % PATIENCE == 0:
-            self._repair_below = asked.start
+        self._inquiry(asked).in_vain(asked, real, retry_at)
         self._wake(self, self.due())
 
-    def _ended(self, asked: Span) -> None:
-        if asked == self._asked:
-            self._asked = None
-
-    def _retry_of(self, asked: Span) -> _Retry:
-        return self._retry if asked.urgent else self._repair
+    def _inquiry(self, asked: Span) -> Inquiry:
+        return self._head if asked.urgent else self._repair
 
     def _row(self, row: CandleData, at: float) -> None:
         """One row as REST had it at ``at``."""
@@ -320,10 +277,12 @@ class Ledger:
         sure = row.closed is True or at >= self._sure_from(slot)
         if row.closed is False or not (sure or self._may_be_early(slot, over, at)):
             return
+        if at < self._answered and self.coverage.slot(slot) is SlotState.SETTLED:
+            return  # a newer reply has spoken
         if over is None:
-            self._decided(_Word(row, CloseReason.REST_ROW, sure))
+            self._decided(Word(row, CloseReason.REST_ROW, sure))
         elif not behind(row, over.state):
-            self._decided(_Word(filled(row, over.state), CloseReason.REST_CONFIRMED, sure))
+            self._decided(Word(filled(row, over.state), CloseReason.REST_CONFIRMED, sure))
 
     def _may_be_early(self, slot: int, over: _Over | None, at: float) -> bool:
         """Whether a row may be published that is to be read again when REST has caught up."""
@@ -341,20 +300,10 @@ class Ledger:
             self._empty(self.coverage.head, until, present)
 
     def _complete_until(self, present: set[int], asked: Span, at: float) -> int:
-        """REST has, for slots before this one, all the rows that it will ever have.
-
-        These are the slots before its newest row; and all that were over when it was first seen
-        that nothing newer comes, if that is still so after a while.
-        """
         newest = max(present, default=asked.start)
         past = min(asked.end, self._past_until(at))
-        retry = self._retry_of(asked)
-        seen, over, since = retry.absent
-        again = seen == newest
-        if again and at - since < max(self.rules.grace, LAG):
-            return newest
-        retry.absent = (newest, past, at)
-        return max(newest, min(over, past)) if again else newest
+        wait = max(self.rules.grace, LAG)
+        return self._inquiry(asked).complete_until(newest, past, at, wait)
 
     def _empty(self, start: int, until: int, present: set[int]) -> None:
         slot = start
@@ -372,11 +321,11 @@ class Ledger:
 
     # --- decide ---
 
-    def _decided(self, word: _Word) -> None:
+    def _decided(self, word: Word) -> None:
         """The closed state of a bar, as far as known."""
         slot = word.candle.timestamp
         if not self.begun:
-            self._keep(word)
+            self._memory.keep(word)
             return
         match self.coverage.slot(slot):
             case SlotState.AHEAD:
@@ -390,45 +339,21 @@ class Ledger:
             case SlotState.BEFORE:
                 self.ignored += 1
 
-    def _keep(self, word: _Word) -> None:
-        """What the stream closes while nothing may be decided is looked at by ``begin``."""
-        known = self._published.get(word.candle.timestamp)
-        if known is None or not equal(word.candle, known.candle):
-            revision = 0 if known is None else known.revision + 1
-            self._remember(Published(word.candle, word.reason, revision, late=False))
-
-    def _again(self, word: _Word) -> None:
+    def _again(self, word: Word) -> None:
         """A closed state of a slot that is settled already: a repeat, a revision, or late."""
         slot = word.candle.timestamp
         known = self.coverage.recent.get(slot)
         if known is None and self.coverage.is_empty(slot):
             self._publish(word, revision=0, late=True)
-        elif known is None or self._regresses(word):
+        elif known is None or self._memory.regresses(word):
             self.ignored += 1
         else:
-            if word.sure and self._unsure.pop(slot, None) is not None:
+            if word.sure and self._memory.unsure.pop(slot, None) is not None:
                 self._progress += 1
-            if self._repeats(word, known.digest):
+            if self._memory.repeats(word.candle, known.digest):
                 self.ignored += 1
             else:
                 self._publish(word, known.revision + 1, late=False)
-
-    def _regresses(self, word: _Word) -> bool:
-        """Whether REST lacks trades that the stream has told of."""
-        published = self._published.get(word.candle.timestamp)
-        return (
-            published is not None
-            and published.reason in _STREAM
-            and word.reason not in _STREAM
-            and behind(word.candle, published.candle)
-        )
-
-    def _repeats(self, word: _Word, digest: int) -> bool:
-        """Whether this says what was published; of a former run only the digest is known."""
-        published = self._published.get(word.candle.timestamp)
-        if published is None:
-            return digest_of(word.candle) == digest
-        return equal(word.candle, published.candle)
 
     def _release(self) -> None:
         """Publish from the head on what is decided, and hold the rest."""
@@ -438,33 +363,23 @@ class Ledger:
     def _publish_head(self) -> None:
         self._publish(self._closed.pop(self.coverage.head), revision=0, late=False)
 
-    def _publish(self, word: _Word, revision: int, *, late: bool) -> None:
+    def _publish(self, word: Word, revision: int, *, late: bool) -> None:
         candle, reason, sure = word
         slot = candle.timestamp
         self.coverage.publish(slot, self.grid.after(slot), revision, digest_of(candle))
         published = Published(candle, reason, revision, late)
         self.pending.append(published)
         if not sure and self.rules.rest:
-            self._unsure[slot] = self._audit_at(slot, reason)
-        self._remember(published)
+            self._memory.unsure[slot] = self._audit_at(slot, reason)
+        self._memory.remember(published, self.coverage.recent)
         self._progress += 1
         self._touch(self)
 
     def _audit_at(self, slot: int, reason: CloseReason) -> float:
         """When REST is to be asked for an unsure candle; polls read it again by themselves."""
-        polled = reason not in _STREAM
+        polled = reason not in STREAM
         sure = self._sure_from(slot)
         return self._clock.real_at(sure + AUDIT if polled else sure)
-
-    def _remember(self, published: Published) -> None:
-        """Figures are kept of the newest candles, and of those that may still be revised."""
-        self._published[published.candle.timestamp] = published
-        recent = self.coverage.recent
-        if any(slot not in recent for slot in self._unsure):
-            self._unsure = {slot: at for slot, at in self._unsure.items() if slot in recent}
-        for slot in sorted(self._published)[: -REREAD if self.rules.rest else -RECENT]:
-            if slot not in self._unsure:
-                del self._published[slot]
 
     # --- time ---
 
@@ -474,22 +389,19 @@ class Ledger:
             self._by_clock(real)
             self._unconfirmed(real)
             self._declare_missing(market, real)
-        if self._asked is None and self.rules.rest:
-            self._asked = self._errand(market, real)
-            return self._asked
-        return None
+        return self._question(market, real) if self.rules.rest else None
 
     def due(self) -> float:
         """The real time of the next ``tick`` that can change something."""
-        may_ask = self.rules.rest and self._asked is None
+        rest = self.rules.rest
         if not self.begun:
-            return max(self._began[1], self._retry.at) if may_ask else inf
+            return max(self._overdue_at(), self._head.free_at) if rest else inf
         times = [self._decide_at()]
         if self._slot >= 0:
             times.append(self._past_at(self._slot))
-        if may_ask:
-            times.append(max(self._overdue_at(), self._retry.at))
-            times.append(max(self._repair_at(), self._repair.at))
+        if rest:
+            times.append(max(self._overdue_at(), self._head.free_at))
+            times.append(max(self._repair_at(), self._repair.free_at))
         return min(times)
 
     def _by_clock(self, real: float) -> None:
@@ -510,9 +422,9 @@ class Ledger:
     def _unconfirmed(self, real: float) -> None:
         """REST did not confirm an inferred close in time: the stream's own state stands."""
         while (over := self._inferred(self.coverage.head)) and real >= self._decide_at():
-            self._decided(_Word(over.state, over.reason, sure=False))
+            self._decided(Word(over.state, over.reason, sure=False))
             self._release()
-            self._retry.reset()
+            self._head.progress()
 
     def _declare_missing(self, market: float, real: float) -> None:
         """The hold is over: slots that are still undecided do not keep newer ones waiting."""
@@ -534,24 +446,25 @@ class Ledger:
             return now
         return last.since
 
-    def _errand(self, market: float, real: float) -> Span | None:
-        if real >= self._retry.at:
-            if not self.begun:
-                return self._lesson(market)
-            if real >= self._overdue_at():
-                return self._page_from(self.coverage.head, market)
-        if self.begun and real >= self._repair.at and real >= self._repair_at():
-            return self._next_repair(market, real)
+    def _question(self, market: float, real: float) -> Span | None:
+        """What REST is to be asked now: for the head first."""
+        if real >= self._head.free_at and real >= self._overdue_at():
+            span = (
+                self._page_from(self.coverage.head, market) if self.begun else self._lesson(market)
+            )
+            return self._head.ask(span)
+        if self.begun and real >= self._repair.free_at and real >= self._repair_at():
+            return self._repair.ask(self._next_repair(market, real))
         return None
 
-    def _lesson(self, market: float) -> Span | None:
+    def _lesson(self, market: float) -> Span:
         """Some rows to learn the grid from, once the ledger is to begin."""
-        if self._began[0] == inf:
-            return None
         return Span(int(market) - 3 * self.grid.step, int(market) + 1, urgent=True, at=market)
 
     def _overdue_at(self) -> float:
-        """When REST is to be asked for the head."""
+        """When REST is to be asked for the head, or for the grid."""
+        if not self.begun:
+            return self._began[1]
         head = self.coverage.head
         over = self._inferred(head)
         if over is not None:
@@ -573,20 +486,13 @@ class Ledger:
         """When REST is to be asked for something behind the head."""
         if any(run.state is RunState.MISSING for run in self.coverage.runs):
             return -inf
-        return min(self._unsure.values(), default=inf)
+        return min(self._memory.unsure.values(), default=inf)
 
     def _next_repair(self, market: float, real: float) -> Span:
-        """The newest page of missing and unsure slots, or an older one, if that was in vain.
-
-        One slot more is asked for: if its row is there, what lacks before it is empty.
-        """
         runs = [(r.start, r.end) for r in self.coverage.runs if r.state is RunState.MISSING]
-        runs += [(it, self.grid.after(it)) for it, at in self._unsure.items() if at <= real]
-        below = [run for run in runs if run[0] < self._repair_below]
-        if not below:
-            self._repair_below, below = inf, runs
-        end = self.grid.after(int(min(self._repair_below, max(end for _, end in below))))
-        start = max(min(start for start, _ in below), self.grid.after(end, -self.rules.page))
+        unsure = self._memory.unsure.items()
+        runs += [(slot, self.grid.after(slot)) for slot, at in unsure if at <= real]
+        start, end = self._repair.page_of(runs, self.grid, self.rules.page)
         return Span(start, end, urgent=False, at=market)
 
     @property
@@ -608,23 +514,3 @@ class Ledger:
     def _past_until(self, market: float) -> int:
         """The end of the last slot that is past."""
         return self.grid.floor(market - self.rules.grace)
-
-
-@dataclass(slots=True)
-class _Retry:
-    """When REST may be asked again: at once after progress, later and later without.
-
-    ``absent``: after this newest row, slots up to that time had none, as first seen at (market).
-    """
-
-    at: float = -inf
-    failures: int = 0
-    absent: tuple[int, int, float] = (-1, -1, 0.0)
-
-    def reset(self) -> None:
-        self.at, self.failures = -inf, 0
-
-    def fail(self, real: float, at_least: float = -inf) -> None:
-        first, longest = RETRY
-        self.at = max(at_least, real + min(longest, first * 2.0 ** min(self.failures, 16)))
-        self.failures += 1

@@ -403,11 +403,10 @@ def test_the_hold_is_bounded_and_the_hole_declared_and_repaired_late() -> None:
     desk.at(2, 0.2).begin(desk.kept())
     desk.hear(bar(1, closed=True))
     span = desk.ask()
-    desk.after(HOLD).tick()
+    repair = desk.after(HOLD).ask()
     assert desk.took() == [(1, "EXCHANGE_FLAG", 0, False)]
     assert desk.runs() == [(0, 1, "MISSING", 0), (1, 2, "SETTLED", 1)]
     desk.book.failed(span, desk.now)
-    repair = desk.ask()
     assert repair[:3] == (slot(0), slot(2), False)
     desk.reply(repair, bar(0), bar(1))
     assert desk.took() == [(0, "REST_ROW", 0, True)]
@@ -763,18 +762,32 @@ def test_failures_are_repeated_later_and_later() -> None:
     for _ in range(9):
         span = desk.ask()
         desk.book.failed(span, desk.now)
-        waits.append(desk.book._retry.at - desk.now)
-        desk.now = desk.book._retry.at
+        waits.append(desk.book._head.retry_at - desk.now)
+        desk.now = desk.book._head.retry_at
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     desk.book.failed(desk.ask(), desk.now, retry_at=desk.now + 100)
-    assert desk.book._retry.at == desk.now + 100
+    assert desk.book._head.retry_at == desk.now + 100
 
 
-def test_one_request_at_a_time() -> None:
-    """While REST is asked, nothing more is."""
+def test_one_request_of_a_kind_at_a_time() -> None:
+    """While REST is asked for the head, it is not asked again; holes do not wait for that."""
     desk = Desk(POLLED)
-    desk.at(1, GRACE).ask()
+    coverage = desk.kept()
+    coverage.miss(slot(0), slot(1), "away", 0)
+    desk.at(2, GRACE).begin(coverage)
+    assert [desk.ask().urgent, desk.ask().urgent] == [True, False]
     assert desk.after(1).tick() is None
+
+
+def test_an_older_reply_does_not_contradict_a_newer_one() -> None:
+    """Replies may overtake each other: the one that was asked later is believed."""
+    desk = Desk(POLLED)
+    desk.reply(desk.at(1, GRACE).ask(), bar(0, 5.0))
+    older = Span(slot(0), slot(1), urgent=False, at=slot(1) + 30)
+    newer = Span(slot(0), slot(1), urgent=True, at=slot(1) + 31)
+    desk.at(1, 40).reply(newer, bar(0, 6.0))
+    desk.reply(older, bar(0, 5.0))
+    assert desk.took() == [(0, "REST_ROW", 0, False), (0, "REST_ROW", 1, False)]
 
 
 def test_a_reply_of_a_former_time_does_not_end_the_present_request() -> None:
@@ -795,9 +808,8 @@ def snapshot(desk: Desk) -> tuple[object, ...]:
     """Everything that a tick may change."""
     book = desk.book
     state = None if book._state is None else book._state.timestamp
-    return (
-        desk.runs(), len(book.pending), book._asked, dict(book._over), book._slot, state,
-    )  # fmt: skip
+    asked = book._head.asked, book._repair.asked
+    return desk.runs(), len(book.pending), asked, dict(book._over), book._slot, state
 
 
 @pytest.mark.parametrize("rules", RULES)

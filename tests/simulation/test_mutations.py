@@ -19,8 +19,11 @@ SEEDS = 80
 class WithoutDedupe(Ledger):
     """Every closed state of a settled slot counts as news."""
 
-    def _repeats(self, word: Any, digest: int) -> bool:
-        return False
+    def _again(self, word: Any) -> None:
+        self._memory.published.clear()
+        known = self.coverage.recent.get(word.candle.timestamp)
+        if known is not None:
+            self._publish(word, known.revision + 1, late=False)
 
 
 class WithoutHold(Ledger):
@@ -47,7 +50,7 @@ class WithoutConfirmation(Ledger):
 
     def _unconfirmed(self, real: float) -> None:
         super()._unconfirmed(real)
-        self._unsure.clear()
+        self._memory.unsure.clear()
 
 
 class WithoutBehind(Ledger):
@@ -70,7 +73,7 @@ class WithoutSecondLook(Ledger):
 
     def begin(self, *arguments: Any) -> None:
         super().begin(*arguments)
-        self._unsure.clear()
+        self._memory.unsure.clear()
 
     def _again(self, word: Any) -> None:
         if word.reason.name != "REST_ROW":
@@ -88,7 +91,11 @@ class ByTimeOfArrival(Ledger):
     """A slow reply is judged by the time at which it comes."""
 
     def rows(self, rows: list[CandleData], asked: Span, market: float, real: float) -> None:
-        super().rows(rows, asked._replace(at=market), market, real)
+        self._arrived = market
+        super().rows(rows, asked, market, real)
+
+    def _row(self, row: CandleData, at: float) -> None:
+        super()._row(row, max(at, self._arrived))
 
 
 class TrustsItsMemory(Ledger):
