@@ -108,12 +108,16 @@ class Agenda:
                 return self.failed(errand, reason, real, REFUSED)
             case RestSlowDown(reason, seconds):
                 wait = self._backoff.delay() if seconds is None else seconds
-                self._hush(real + wait)
+                self.hush(real + wait)
                 return self.failed(errand, reason, real, wait)
             case RestUnavailable(reason, blocked):
                 if blocked:
-                    self._hush(real + BLOCKED)
+                    self.hush(real + BLOCKED)
                 return self.failed(errand, reason, real)
+
+    def hush(self, until_real: float) -> None:
+        """Nothing is asked of this exchange before that time: it said that we are too fast."""
+        self.budget.close(self._clock.market_at(until_real))
 
     def failed(self, errand: Errand, reason: str, real: float, wait: float = 0.0) -> str:
         """There was no usable answer: ask again, not before ``wait`` real seconds; the reason."""
@@ -127,9 +131,6 @@ class Agenda:
         except Exception:
             errand.ledger.failed(errand.span, real)
             raise
-
-    def _hush(self, until_real: float) -> None:
-        self.budget.close(self._clock.market_at(until_real))
 
     def _tick(self, market: float, real: float) -> None:
         while self._heap and self._heap[0][0] <= real:

@@ -112,6 +112,7 @@ class Carrier:
                 reason, delay = str(error), BLOCKED_SECONDS
             except SlowDown as error:
                 reason, delay = str(error), max(error.retry_after, backoff.delay())
+                self.agenda.hush(self._clock.real() + delay)
             except Unreachable as error:
                 reason, delay = str(error), backoff.delay()
             except Exception as error:  # noqa: BLE001 - one connection never harms the others
@@ -124,7 +125,7 @@ class Carrier:
 
     async def _wait_for_attempt(self) -> None:
         while not self._attempts.take(now := self._clock.real()):  # noqa: ASYNC110 - a budget
-            await asyncio.sleep(self._attempts.free_at(now) - now)
+            await asyncio.sleep(max(0.001, self._attempts.free_at(now) - now))
 
     async def _connection(
         self,
@@ -135,7 +136,9 @@ class Carrier:
     ) -> tuple[str, float]:
         """Why it ended, and how many seconds it stood."""
         adapter = self.new_adapter()
-        opening: Opening = await self._rest.drive(adapter.name, adapter.opening(pack.group))
+        opening: Opening = await self._rest.drive(
+            adapter.name, adapter.opening(pack.group), self._afford
+        )
         session = Session(adapter, opening, self._clock.real())
         session.want(channel for channel in pack.channels if channel not in quarantine)
         lanes: dict[str | None, Sequence[Lane]] = {
@@ -161,6 +164,13 @@ class Carrier:
             opened=opened,
         )
         return reason, self._clock.real() - since
+
+    async def _afford(self, weight: float) -> None:
+        """Dialogues are paid for from the same budget as all REST of the exchange."""
+        budget = self.agenda.budget
+        while not budget.take(now := self._clock.market(), weight):
+            free = self._clock.real_at(budget.free_at(now, weight))
+            await asyncio.sleep(max(0.001, free - self._clock.real()))
 
     def _chores(self, session: Session, quarantine: Quarantine) -> float:
         """Put refused channels aside, and ask again for those whose time has come."""

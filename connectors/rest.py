@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -61,10 +61,14 @@ class Rest:
             ) from error
 
     async def drive(
-        self, exchange: str, dialogue: Generator[RestRequest, RestReply, Result]
+        self,
+        exchange: str,
+        dialogue: Generator[RestRequest, RestReply, Result],
+        afford: Callable[[float], Awaitable[None]] | None = None,
     ) -> Result:
         """Make the requests of an adapter's dialogue and give it the replies; its result.
 
+        ``afford`` is awaited before each request, with its weight: it returns when that is free.
         SlowDown, Blocked, Unreachable as the replies say; Unreachable, too, for a reply that the
         adapter cannot use.
         """
@@ -77,6 +81,8 @@ class Rest:
                 return result
             except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise Unreachable(f"{exchange}: a reply cannot be used: {error!r}") from error
+            if afford is not None:
+                await afford(request.weight)
             reply = await self.fetch(exchange, request)
             check_status(exchange, reply)
 

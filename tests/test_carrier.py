@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from connectors import carrier, market, telemetry
-from connectors.adapter import Limits, Rate, RestReply, RestRequest
+from connectors.adapter import Limits, Opening, Rate, RestReply, RestRequest
 from connectors.agenda import AT_ONCE, Errand
 from connectors.carrier import BLOCKED_SECONDS, Carrier
 from connectors.codec import CandleEncoder, candle_key
@@ -256,8 +256,27 @@ async def test_what_the_exchange_says_decides_how_long_to_wait(
     monkeypatch.setattr(carrier, "converse", refuse)
     async with world.carrying(BTC):
         await until(lambda: bool(world.told("connection.lost")))
+        hushed = world.carrier.agenda.budget.free_at(world.clock.market()) - world.clock.market()
     assert world.told("connection.lost")[0]["again_in"] == wait
+    expected = wait if isinstance(error, SlowDown) else 0.0
+    assert hushed == pytest.approx(expected, abs=0.3), "who is too fast asks nothing over REST"
     assert len(world.told("task.failed")) == isinstance(error, KeyError)
+
+
+async def test_dialogues_are_paid_for_from_the_budget_of_rest(exchange: Exchange) -> None:
+    """A token that every connection needs waits like any request, and counts like one."""
+
+    def opening(_: Plain, group: str = "") -> Generator[RestRequest, RestReply, Opening]:
+        yield RestRequest(url="http://plain.example/token", weight=50.0)
+        return Opening(url=exchange.url)
+
+    world = World(exchange, opening=opening)
+    budget = world.carrier.agenda.budget
+    budget.close(world.clock.market() + 0.2)
+    async with world.carrying(BTC):
+        await until(lambda: bool(exchange.asked))
+    assert world.clock.market() - START > 0.2
+    assert budget.free_at(world.clock.market(), 50.0) > world.clock.market()
 
 
 async def test_one_connections_failure_harms_no_other(
