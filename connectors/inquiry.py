@@ -33,7 +33,7 @@ class Inquiry:
 
     ``asked`` is under way. ``retry_at`` is the earliest real time of the next one. ``below``: only
     what begins before it is looked at, since the page that begins there was asked for in vain.
-    ``absent``: after this newest row, slots up to that time had none, as first seen at (market).
+    ``absent``: from the first to the second open time no row was there, as seen at (market).
     """
 
     asked: Span | None = None
@@ -73,15 +73,15 @@ class Inquiry:
     def complete_until(self, newest: int, past: int, at: float, wait: float) -> int:
         """A reply as of ``at`` has, for slots before this one, all rows that there will ever be.
 
-        These are the slots before its ``newest`` row; and those that were ``past`` when it was
-        first seen that nothing newer comes, if that is still so ``wait`` later.
+        These are the slots before its ``newest`` row, and those after it, up to the ``past`` ones,
+        of which a reply at least ``wait`` earlier had no row either.
         """
-        seen, over, since = self.absent
-        again = seen == newest
+        start, end, since = self.absent
+        again = start <= newest < end
         if again and at - since < wait:
             return newest
         self.absent = (newest, past, at)
-        return max(newest, min(over, past)) if again else newest
+        return max(newest, min(end, past)) if again else newest
 
     def page_of(self, runs: Sequence[tuple[int, int]], grid: Grid, slots: int) -> tuple[int, int]:
         """The newest page of these runs, or an older one, if that was asked for in vain.

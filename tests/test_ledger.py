@@ -493,6 +493,20 @@ def test_a_bar_is_not_empty_because_the_one_before_was() -> None:
     assert desk.took() == [(1, "REST_ROW", 0, False)]
 
 
+def test_pages_that_move_on_prove_what_they_share() -> None:
+    """Of a growing hole, what two replies did not have is empty, though they began elsewhere."""
+    desk = Desk(POLLED)
+    coverage = desk.kept()
+    coverage.miss(slot(0), slot(12), "away", 0)
+    desk.at(12, 10).begin(coverage)
+    first = Span(slot(0), slot(10), urgent=False, at=desk.market)
+    desk.reply(first)
+    second = Span(slot(3), slot(12), urgent=False, at=desk.market + 60)
+    desk.after(60).reply(second, bar(4))
+    assert desk.took() == [(4, "REST_ROW", 0, True)]
+    assert desk.runs() == [(0, 3, "MISSING", 0), (3, 10, "SETTLED", 1), (10, 12, "MISSING", 0)]
+
+
 def test_a_single_missing_slot_without_candle_is_settled() -> None:
     """A hole that turns out to be a quiet bar does not stay missing."""
     desk = Desk(POLLED)
