@@ -187,7 +187,7 @@ def _among(wanted: Mapping[str, set[Subscription] | None], one: Subscription) ->
 
 
 def _unknown(name: str, known: Iterable[str], prefix: str) -> str:
-    near = difflib.get_close_matches(name, known, 3, 0.5)
+    near = difflib.get_close_matches(name, known, 3, 0.75)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return f"there is no coverage of {name} under the prefix {prefix}{hint}"
 
