@@ -33,6 +33,10 @@ The modules in reading order; each imports only from those above it.
     worker       checks, runs and drains a set of subscriptions
     sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
     settings     every setting once, with its help text
+    inventory    pure: what coverage says, summed up
+    audit        pure: what lies in Kafka compared with what REST says
+    kept         coverage and closed candles, read from Kafka as somebody from outside
+    history      an exchange's closed candles of a range, over REST, within a small budget
     cli          the only place that knows all of the above
 """
 
