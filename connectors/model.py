@@ -19,6 +19,11 @@ UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "
 MONDAY: Final = 345_600
 """1970-01-05 00:00 UTC: the anchor of weeks that begin on Monday."""
 
+_SECONDS: Final = 100_000_000_000
+_MILLISECONDS: Final = 100_000_000_000_000
+_MICROSECONDS: Final = 100_000_000_000_000_000
+"""A time below is in this unit; see ``milliseconds``."""
+
 LATEST: Final = 1e20
 """Nanoseconds of the year 5138: a larger number is no time."""
 
@@ -140,7 +145,7 @@ class CandleData:
     ) -> None:
         self.timestamp: int = (
             timestamp_raw // 1000
-            if type(timestamp_raw) is int and 100_000_000_000 <= timestamp_raw < 100_000_000_000_000
+            if type(timestamp_raw) is int and _SECONDS <= timestamp_raw < _MILLISECONDS
             else milliseconds(timestamp_raw) // 1000
         )
         self.open = o = float(open)
@@ -148,25 +153,32 @@ class CandleData:
         self.low = lo = float(low)
         self.close = c = float(close)
         self.volume = v = float(volume)
-        if not isfinite(o + h + lo + c + v):
-            raise ValueError(
-                f"a figure is not a finite number: {open} {high} {low} {close} {volume}"
-            )
-        self.quote_asset_volume = (
-            None if quote_asset_volume is None else _finite(quote_asset_volume)
-        )
+        total = o + h + lo + c + v
+        if quote_asset_volume is not None:
+            quote_asset_volume = float(quote_asset_volume)
+            total += quote_asset_volume
+        if taker_buy_base_volume is not None:
+            taker_buy_base_volume = float(taker_buy_base_volume)
+            total += taker_buy_base_volume
+        if taker_buy_quote_volume is not None:
+            taker_buy_quote_volume = float(taker_buy_quote_volume)
+            total += taker_buy_quote_volume
+        self.quote_asset_volume: float | None = quote_asset_volume
+        self.taker_buy_base_volume: float | None = taker_buy_base_volume
+        self.taker_buy_quote_volume: float | None = taker_buy_quote_volume
         self.n_trades = None if n_trades is None else int(n_trades)
         if self.n_trades is not None and self.n_trades >> 63:
             raise ValueError(f"{n_trades} is no number of trades")
-        self.taker_buy_base_volume = (
-            None if taker_buy_base_volume is None else _finite(taker_buy_base_volume)
-        )
-        self.taker_buy_quote_volume = (
-            None if taker_buy_quote_volume is None else _finite(taker_buy_quote_volume)
-        )
         self.channel = channel
         self.closed = closed
-        self.event_time: int | None = None if event_time is None else milliseconds(event_time)
+        self.event_time: int | None = (
+            event_time
+            if event_time is None
+            or (type(event_time) is int and _SECONDS <= event_time < _MILLISECONDS)
+            else milliseconds(event_time)
+        )
+        if not isfinite(total):
+            raise ValueError(f"a figure is not a finite number: {self.figures()}")
 
     def figures(self) -> tuple[float | int | None, ...]:
         """Open, high, low, close, volume, quote volume, trades, taker base, taker quote."""
@@ -198,13 +210,6 @@ class CandleData:
         return f"CandleData({fields})"
 
 
-def _finite(value: float | str) -> float:
-    number = float(value)
-    if not isfinite(number):
-        raise ValueError(f"a figure is not a finite number: {value}")
-    return number
-
-
 def milliseconds(raw: float | str | datetime) -> int:
     """A time in any form that exchanges use, as whole UNIX milliseconds.
 
@@ -218,11 +223,11 @@ def milliseconds(raw: float | str | datetime) -> int:
         return milliseconds(_number_or_datetime(raw))
     if isinstance(raw, bool) or not 0 <= raw < LATEST:
         raise ValueError(f"{raw!r} is not a time")
-    if raw < 100_000_000_000:
+    if raw < _SECONDS:
         return round(raw * 1000)
-    if raw < 100_000_000_000_000:
+    if raw < _MILLISECONDS:
         return int(raw)
-    return int(raw // 1000) if raw < 100_000_000_000_000_000 else int(raw // 1_000_000)
+    return int(raw // 1000) if raw < _MICROSECONDS else int(raw // 1_000_000)
 
 
 _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
