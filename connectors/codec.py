@@ -24,7 +24,13 @@ from urllib.parse import urlsplit
 from connectors.coverage import Closed, Coverage, Run, RunState
 from connectors.errors import SetupError
 from connectors.model import CandleData, CloseReason, Grid, Subscription
-from connectors.records import CandleRecord, CoverageRecord, CoverageState, DeadLetter, Wish
+from connectors.records import (
+    CandleRecord,
+    CoverageRecord,
+    CoverageState,
+    DeadLetter,
+    Wish,
+)
 from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, WISH, encode
 
 COVERAGE_FORMAT: Final = 1
@@ -111,14 +117,23 @@ def _shape(avro_type: Any) -> str:
     return str(avro_type["type"]) if isinstance(avro_type, dict) else str(avro_type)
 
 
+def _check(layout: tuple[str, ...], fields: list[dict[str, Any]], file: str, packer: str) -> None:
+    """SetupError where the packing would lie."""
+    if _layout(fields) != layout:
+        raise SetupError(
+            f"{file} was changed: teach {packer} to pack "
+            + "; ".join(sorted(set(_layout(fields)) ^ set(layout)) or ["the new order"])
+        )
+
+
+def _symbols(fields: list[dict[str, Any]], name: str) -> list[str]:
+    return list(next(field["type"]["symbols"] for field in fields if field["name"] == name))
+
+
 def _reasons(fields: list[dict[str, Any]]) -> dict[CloseReason, int]:
     """Each close reason's index in the schema's enum; SetupError where the packing would lie."""
-    if _layout(fields) != _LAYOUT:
-        raise SetupError(
-            "candle_data.avsc was changed: teach CandleEncoder to pack "
-            + "; ".join(sorted(set(_layout(fields)) ^ set(_LAYOUT)) or ["the new order"])
-        )
-    symbols = next(f["type"]["symbols"] for f in fields if f["name"] == "close_reason")
+    _check(_LAYOUT, fields, "candle_data.avsc", "CandleEncoder")
+    symbols = _symbols(fields, "close_reason")
     if set(symbols) != set(CloseReason):
         raise SetupError("candle_data.avsc and CloseReason do not name the same reasons")
     return {CloseReason(symbol): index for index, symbol in enumerate(symbols)}
@@ -134,8 +149,8 @@ _DOUBLE: Final = struct.Struct("<d").pack
 _UNKNOWN: Final = CloseReason.UNKNOWN
 
 
-@lru_cache(maxsize=1024)
-def _above(left: int) -> bytes:
+def _seven_bits(left: int) -> bytes:
+    """Seven bits a byte, the lowest first."""
     packed = bytearray()
     while left > 0x7F:
         packed.append(left & 0x7F | 0x80)
@@ -144,9 +159,12 @@ def _above(left: int) -> bytes:
     return bytes(packed)
 
 
+_above = lru_cache(maxsize=1024)(_seven_bits)
+
+
 @lru_cache(maxsize=1024)
 def _long(number: int) -> bytes:
-    """Zigzag, then seven bits a byte, the lowest first."""
+    """Zigzag, then seven bits a byte."""
     if not -(1 << 63) <= number < 1 << 63:
         raise ValueError(f"{number} does not fit into 64 bits")
     return _above(number << 1 if number >= 0 else ~(number << 1))
@@ -176,6 +194,14 @@ def _some_moment(time: int) -> bytes:
 def _string(text: str) -> bytes:
     data = text.encode()
     return _long(len(data)) + data
+
+
+def _optional_string(text: str | None) -> bytes:
+    return _NULL if text is None else _SOME + _string(text)
+
+
+def _optional_long(number: int | None) -> bytes:
+    return _NULL if number is None else _some_long(number)
 
 
 def _takers(base: float | None, quote: float | None) -> bytes:
@@ -216,9 +242,19 @@ class CandleEncoder:
         """The value for one state of a bar; ``published_at`` in UNIX milliseconds."""
         if candle.timestamp != self._open_time:
             self._turn(candle.timestamp)
-        quote, trades, event = candle.quote_asset_volume, candle.n_trades, candle.event_time
+        quote, trades, event = (
+            candle.quote_asset_volume,
+            candle.n_trades,
+            candle.event_time,
+        )
         base, taken = candle.taker_buy_base_volume, candle.taker_buy_quote_volume
-        o, h, low, c, v = candle.open, candle.high, candle.low, candle.close, candle.volume
+        o, h, low, c, v = (
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            candle.volume,
+        )
         return b"".join(
             (
                 self._slot,
@@ -280,6 +316,49 @@ def _subscription_of(record: dict[str, Any]) -> Subscription:
 
 # --- coverage -------------------------------------------------------------------------------------
 
+_COVERAGE_LAYOUT: Final = (
+    "format: int",
+    "exchange: string",
+    "trading_pair: string",
+    "interval: string",
+    "state: enum",
+    "reason: null or string",
+    "start: null or long",
+    "runs: array",
+    "recent: bytes",
+    "symbol: null or string",
+    "contract_size: null or double",
+    "closed_partitions: int",
+    "last_closed_offset: null or long",
+    "owner: null or string",
+    "wished_at: null or long",
+    "updated_at: long",
+)
+_RUN_LAYOUT: Final = (
+    "start: long",
+    "end: long",
+    "state: enum",
+    "count: long",
+    "digest: long",
+    "reason: null or string",
+    "since: null or long",
+)
+"""What ``encode_coverage`` packs, in its order: one record goes with every closed candle."""
+
+
+def _states(fields: list[dict[str, Any]]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The packed states of coverage and of runs; SetupError where the packing would lie."""
+    _check(_COVERAGE_LAYOUT, fields, "coverage.avsc", "encode_coverage")
+    run = next(field["type"]["items"]["fields"] for field in fields if field["name"] == "runs")
+    _check(_RUN_LAYOUT, run, "coverage.avsc", "encode_coverage")
+    states, run_states = (
+        {symbol: _long(index) for index, symbol in enumerate(_symbols(each, "state"))}
+        for each in (fields, run)
+    )
+    return states, run_states
+
+
+_STATES, _RUN_STATES = _states(COVERAGE.parsed["fields"])
 _RECENT: Final = struct.Struct(">qIQ")
 _WORD: Final = 1 << 64
 _NOBODY: Final = Subscription("", "", "")
@@ -288,26 +367,67 @@ _NOBODY: Final = Subscription("", "", "")
 def encode_coverage(record: CoverageRecord, prefix: bytes = COVERAGE.prefix) -> bytes:
     """The value of a coverage record."""
     coverage = record.coverage
-    exchange, trading_pair, interval = record.subscription or _NOBODY
-    fields = {
-        "format": COVERAGE_FORMAT,
-        "exchange": exchange,
-        "trading_pair": trading_pair,
-        "interval": interval,
-        "state": record.state.value,
-        "reason": record.reason,
-        "start": coverage and coverage.start * 1000,
-        "runs": [_run_record(run) for run in coverage.runs] if coverage else [],
-        "recent": _pack_recent(coverage) if coverage else b"",
-        "symbol": record.symbol,
-        "contract_size": record.contract_size,
-        "closed_partitions": record.closed_partitions,
-        "last_closed_offset": record.last_closed_offset,
-        "owner": record.owner,
-        "wished_at": record.wished_at,
-        "updated_at": record.updated_at,
-    }
-    return encode(COVERAGE, fields, prefix)
+    return b"".join(
+        (
+            prefix,
+            _long(COVERAGE_FORMAT),
+            _heading(record.subscription or _NOBODY, record.state, record.reason),
+            _NOTHING_BEGUN if coverage is None else _begun(coverage),
+            _facts(record.symbol, record.contract_size, record.closed_partitions),
+            _optional_long(record.last_closed_offset),
+            _optional_string(record.owner),
+            _optional_long(record.wished_at),
+            _moment(record.updated_at),
+        )
+    )
+
+
+_NOTHING_BEGUN: Final = bytes(3)  # neither start nor runs nor recent
+
+
+@lru_cache(maxsize=16_384)
+def _heading(subscription: Subscription, state: CoverageState, reason: str | None) -> bytes:
+    """What hardly ever changes of a subscription."""
+    return b"".join((*map(_string, subscription), _STATES[state], _optional_string(reason)))
+
+
+@lru_cache(maxsize=16_384)
+def _facts(symbol: str | None, contract_size: float | None, partitions: int) -> bytes:
+    size = _NULL if contract_size is None else _SOME + _DOUBLE(contract_size)
+    return _optional_string(symbol) + size + _long(partitions)
+
+
+def _begun(coverage: Coverage) -> bytes:
+    recent = _pack_recent(coverage)
+    runs = coverage.runs
+    return b"".join(
+        (
+            _some_moment(coverage.start * 1000),
+            *((_long(len(runs)), *map(_run, runs)) if runs else ()),
+            _NULL,  # no more runs
+            _long(len(recent)),
+            recent,
+        )
+    )
+
+
+def _digest(digest: int) -> bytes:
+    """As a signed number; not remembered, for it never comes again."""
+    return _seven_bits(digest << 1 if digest < _WORD // 2 else ~((digest - _WORD) << 1))
+
+
+def _run(run: Run) -> bytes:
+    return b"".join(
+        (
+            _moment(run.start * 1000),
+            _moment(run.end * 1000),
+            _RUN_STATES[run.state],
+            _long(run.count),
+            _digest(run.digest),
+            _optional_string(run.reason),
+            _optional_long(None if run.since is None else run.since * 1000),
+        )
+    )
 
 
 def coverage_of(record: dict[str, Any]) -> CoverageRecord:
@@ -330,18 +450,6 @@ def coverage_of(record: dict[str, Any]) -> CoverageRecord:
         wished_at=record["wished_at"],
         updated_at=record["updated_at"],
     )
-
-
-def _run_record(run: Run) -> dict[str, Any]:
-    return {
-        "start": run.start * 1000,
-        "end": run.end * 1000,
-        "state": run.state.value,
-        "count": run.count,
-        "digest": run.digest if run.digest < _WORD // 2 else run.digest - _WORD,
-        "reason": run.reason,
-        "since": None if run.since is None else run.since * 1000,
-    }
 
 
 def _run_of(record: dict[str, Any]) -> Run:

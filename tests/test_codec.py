@@ -43,6 +43,7 @@ from connectors.schema import (
     Schema,
     UnknownSchema,
     confluent_prefix,
+    encode,
 )
 
 BITCOIN = Subscription("binance_spot", "BTC-USDT", "1m")
@@ -70,7 +71,7 @@ candles = st.builds(
         ("quote_asset_volume", "taker_buy_base_volume", "taker_buy_quote_volume"),
         st.none() | FIGURES,
     ),
-    n_trades=st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 20_000),
+    n_trades=st.none() | st.integers(0, 2**63 - 1) | st.integers(0, 20_000),
     event_time=st.none() | MILLISECONDS,
 )
 endings = st.fixed_dictionaries(
@@ -143,8 +144,10 @@ def test_every_combination_of_absent_figures(present: int) -> None:
 def test_a_number_beyond_64_bits_is_refused(field: str) -> None:
     """What does not fit into an Avro long is ValueError and not a wrong record."""
     encoder = CandleEncoder(BITCOIN, grid_of("1m"), b"")
+    candle = candle_with()
+    setattr(candle, field, 2**63)
     with pytest.raises(ValueError, match="64 bits"):
-        encoder.encode(candle_with(**{field: 2**63}), published_at=0)
+        encoder.encode(candle, published_at=0)
 
 
 def test_close_time_is_the_grids() -> None:
@@ -181,6 +184,32 @@ def test_a_changed_schema_is_not_packed_in_the_old_way(change: Any) -> None:
     """Where the schema is not what the encoder packs, it says so when it is imported."""
     with pytest.raises(SetupError, match=r"candle_data\.avsc"):
         codec._reasons(change(CANDLE.parsed["fields"]))
+
+
+def _of_runs(change: Any) -> Any:
+    def changed(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        (runs,) = (field for field in fields if field["name"] == "runs")
+        items = {**runs["type"]["items"], "fields": change(runs["type"]["items"]["fields"])}
+        new = {**runs, "type": {**runs["type"], "items": items}}
+        return [new if field is runs else field for field in fields]
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: [*fields, {"name": "more", "type": "int"}],
+        lambda fields: [fields[1], fields[0], *fields[2:]],
+        _of_runs(lambda fields: fields[:-1]),
+        _of_runs(lambda fields: [fields[1], fields[0], *fields[2:]]),
+    ],
+    ids=["added", "moved", "removed from a run", "moved in a run"],
+)
+def test_changed_coverage_is_not_packed_in_the_old_way(change: Any) -> None:
+    """Where the schema of coverage is not what is packed, it says so when it is imported."""
+    with pytest.raises(SetupError, match=r"coverage\.avsc .* teach encode_coverage"):
+        codec._states(change(COVERAGE.parsed["fields"]))
 
 
 # --- and back -------------------------------------------------------------------------------------
@@ -238,7 +267,10 @@ def coverage_record(**other: Any) -> CoverageRecord:
 )
 def test_coverage_comes_back(record: CoverageRecord) -> None:
     """Coverage, a refusal and a claim are read back as they were written."""
-    assert record == coverage_of(Reader(COVERAGE).read(encode_coverage(record)))
+    value = encode_coverage(record)
+    fields = Reader(COVERAGE).read(value)
+    assert record == coverage_of(fields)
+    assert encode(COVERAGE, fields, COVERAGE.prefix) == value, "fastavro writes other bytes"
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2**64 - 1)), max_size=60))
@@ -252,7 +284,10 @@ def test_any_coverage_comes_back(slots: list[tuple[bool, int]]) -> None:
         else:
             coverage.miss(start, end, "skipped", digest % 2**40)
     record = CoverageRecord(subscription=BITCOIN, coverage=coverage)
-    assert record == coverage_of(Reader(COVERAGE).read(encode_coverage(record)))
+    value = encode_coverage(record)
+    fields = Reader(COVERAGE).read(value)
+    assert record == coverage_of(fields)
+    assert encode(COVERAGE, fields, COVERAGE.prefix) == value, "fastavro writes other bytes"
 
 
 def test_recent_is_packed_as_the_schema_says() -> None:
