@@ -51,6 +51,8 @@ class Tap(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop for what the network gave: any number of frames."""
         super().data_received(data)
+        if not self._pauses and self.crowded():
+            self._pause()
         if self.protocol.state is not OPEN:  # by a close frame, or by one that must not be
             self.on_end()
 
@@ -61,24 +63,22 @@ class Tap(ClientConnection):
         elif event.opcode is TEXT or event.opcode is BINARY:
             self._is_binary = event.opcode is BINARY
             if event.fin:
-                self._hand_on(bytes(event.data))
+                self.on_message(bytes(event.data), self._is_binary)
             else:
                 self._parts = [bytes(event.data)]
         elif event.opcode is CONT:
             self._parts.append(bytes(event.data))
             if event.fin:
-                self._hand_on(b"".join(self._parts))
+                self.on_message(b"".join(self._parts), self._is_binary)
                 self._parts = []
         else:
             self.on_control()
             super().process_event(event)
 
-    def _hand_on(self, message: bytes) -> None:
-        self.on_message(message, self._is_binary)
-        if not self._pauses and self.crowded():
-            self._pauses = True
-            self.transport.pause_reading()
-            self.loop.call_later(PAUSE_SECONDS, self._read_on)
+    def _pause(self) -> None:
+        self._pauses = True
+        self.transport.pause_reading()
+        self.loop.call_later(PAUSE_SECONDS, self._read_on)
 
     def _read_on(self) -> None:
         self._pauses = False
@@ -160,7 +160,7 @@ async def _serve(
     while connection.state is OPEN:
         again = chores()
         now = clock.real()
-        if reason := session.verdict(now) or session.closing:
+        if reason := session.verdict(now):
             return reason
         for text in session.texts(now, clock.wall()):
             try:
