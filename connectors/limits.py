@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from connectors.adapter import Rate
 
@@ -16,9 +17,11 @@ class _Window:
     """When each weight stops counting, and the weight; the times ascend."""
     sum: float = 0.0
 
-    def free_at(self, weight: float, now: float) -> float:
+    def free_at(self, weight: float, now: float, under_way: float) -> float:
         """The earliest time from ``now`` on at which ``weight`` fits."""
-        left, allowed = self.sum, max(0.0, self.rate.amount - weight)
+        left, allowed = self.sum, max(0.0, self.rate.amount - weight) - under_way
+        if allowed < 0:
+            return inf
         for end, amount in self.spent:
             if end > now:
                 if left <= allowed:
@@ -44,24 +47,44 @@ class Budget:
     every rate that is ours. A weight above a rate's whole amount is let through alone, when
     nothing else was spent, for refusing it for ever would help nobody; it then counts for as many
     periods as it is worth, so that on the average the rate is kept.
+
+    What is answered (a request) is spent by ``begin`` and ``end``: the exchange counts it at some
+    time in between, so it counts from the beginning until a period after the end.
     """
 
     def __init__(self, rates: Iterable[Rate], share: float = 1.0) -> None:
         self._windows = [_Window(Rate(rate.amount * share, rate.period)) for rate in rates]
-        self._closed_until = float("-inf")
+        self._closed_until = -inf
+        self._begun: list[float] = []
 
     def free_at(self, now: float, weight: float = 1.0) -> float:
-        """When ``weight`` may be spent: ``now``, or the time to wait for."""
-        times = [window.free_at(weight, now) for window in self._windows]
+        """When ``weight`` may be spent: ``now``, the time to wait for, or (inf) after an end."""
+        under_way = sum(self._begun)
+        times = [window.free_at(weight, now, under_way) for window in self._windows]
         return max([now, self._closed_until, *times])
 
     def take(self, now: float, weight: float = 1.0) -> bool:
         """Spend ``weight`` if it is allowed now."""
         if self.free_at(now, weight) > now:
             return False
+        self._spend(now, weight)
+        return True
+
+    def begin(self, now: float, weight: float = 1.0) -> bool:
+        """Begin to spend ``weight``, if it is allowed now; ``end`` follows."""
+        if self.free_at(now, weight) > now:
+            return False
+        self._begun.append(weight)
+        return True
+
+    def end(self, now: float, weight: float = 1.0) -> None:
+        """What was begun has been answered, or never will be."""
+        self._begun.remove(weight)
+        self._spend(now, weight)
+
+    def _spend(self, now: float, weight: float) -> None:
         for window in self._windows:
             window.spend(weight, now)
-        return True
 
     def close(self, until: float) -> None:
         """Nothing may be spent before ``until``: the exchange asked to slow down."""

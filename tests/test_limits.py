@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf
 from random import Random
 
 import pytest
@@ -145,6 +146,45 @@ def test_without_rates_nothing_is_limited() -> None:
     budget = Budget([])
 
     assert all(budget.take(0.0) for _ in range(1000))
+
+
+@law
+@given(
+    st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 3), st.floats(0, 1)), max_size=80),
+    st.integers(1, 6),
+)
+def test_whenever_the_exchange_counts_a_request(
+    requests: list[tuple[float, float, float]], allowed: int
+) -> None:
+    """Counted anywhere between its sending and its answer, no window sees too many requests."""
+    budget = Budget([Rate(allowed, 1.0)])
+    now, answers, counted = 0.0, list[float](), list[float]()
+    for pause, takes, place in requests:
+        now += pause
+        while True:
+            for answer in sorted(each for each in answers if each <= now):
+                answers.remove(answer)
+                budget.end(answer)
+            if budget.begin(now):
+                break
+            now = min([budget.free_at(now), *answers])
+        counted.append(now + place * takes)
+        answers.append(now + takes)
+
+    counted.sort()
+    ends = counted[allowed:]
+    assert all(end - start >= 1.0 - 1e-9 for start, end in zip(counted, ends, strict=False))
+
+
+def test_a_request_under_way_counts() -> None:
+    """While as many are under way as are allowed, only an answer makes room, a period later."""
+    budget = Budget([Rate(1, 10.0)])
+
+    assert budget.begin(0.0)
+    assert (budget.begin(50.0), budget.free_at(50.0)) == (False, inf)
+    budget.end(60.0)
+    assert budget.free_at(60.0) == 70.0
+    assert budget.begin(70.0)
 
 
 # --- back-off ---
