@@ -17,6 +17,7 @@ The modules in reading order; each imports only from those above it.
     ledger       pure: one subscription's book: open, closed, repeated, revised, missing
     agenda       pure: what an exchange is asked over REST, and when
     market       pure: one exchange as a whole: checking wishes, packing them onto connections
+    freshness    pure: whether a stream moves as it should, and what to do when it does not
     records      what the topics carry, as types
     schema       the Avro schemas, framing, fingerprints                    (schemas/*.avsc)
     codec        pure: what the topics carry <-> bytes
@@ -29,7 +30,8 @@ The modules in reading order; each imports only from those above it.
     dead_letters what cannot be read: a sample, with its bytes
     flow         the way of a candle: source -> parse -> settle -> encode -> publish
     writer       a shard's closed candles and coverage, in transactions
-    carrier      one exchange's connections and REST requests, as tasks
+    line         one connection kept alive: made again, replaced before it must end
+    carrier      one exchange's lines and REST requests, as tasks
     worker       checks, runs and drains a set of subscriptions
     sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
     settings     every setting once, with its help text

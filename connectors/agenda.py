@@ -9,6 +9,7 @@ UNIX seconds of bars; the budget is counted in market time, as the exchange coun
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from math import inf
@@ -40,11 +41,12 @@ SOONEST: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One REST request on behalf of a ledger."""
+    """One REST request on behalf of a ledger; of a probe, ``then`` is told what was found."""
 
     ledger: Ledger
     span: Span
     request: RestRequest
+    then: Callable[[bool | None], None] | None = None
 
 
 class Agenda:
@@ -63,12 +65,23 @@ class Agenda:
         self._times: dict[Ledger, float] = {}
         self._urgent: dict[Ledger, Span] = {}
         self._patient: dict[Ledger, Span] = {}
+        self._probes: dict[Ledger, Callable[[bool | None], None]] = {}
 
     def wake(self, ledger: Ledger, real: float) -> None:
         """Tick this ledger at ``real``, unless it is to be ticked earlier anyway."""
         if real < self._times.get(ledger, inf):
             self._times[ledger] = real
             heapq.heappush(self._heap, (real, next(self._numbers), ledger))
+
+    def probe(self, ledger: Ledger, then: Callable[[bool | None], None]) -> None:
+        """Ask whether there are trades that the ledger's stream has not told of.
+
+        ``then`` is told: True, False, or None where REST does not say.
+        """
+        if ledger.rules.rest:
+            self._probes[ledger] = then
+        else:
+            then(None)
 
     def due(self, market: float) -> float:
         """The real time at which ``next_requests`` should be called next."""
@@ -84,9 +97,10 @@ class Agenda:
         self._tick(market, real)
         errands = []
         while errand := self._first(market):
-            if not self.budget.take(market, errand.request.weight):
+            if not self.budget.begin(market, errand.request.weight):
                 break
-            del self._queue_of(errand.span)[errand.ledger]
+            waiting = self._queue_of(errand.span) if errand.then is None else self._probes
+            del waiting[errand.ledger]
             self.under_way += 1
             errands.append(errand)
         return errands
@@ -100,7 +114,7 @@ class Agenda:
         """
         match answer:
             case Rows(candles):
-                self.under_way -= 1
+                self._ended(errand, real)
                 self._backoff.reset()
                 self._rows(errand, candles, market, real)
                 return None
@@ -121,11 +135,21 @@ class Agenda:
 
     def failed(self, errand: Errand, reason: str, real: float, wait: float = 0.0) -> str:
         """There was no usable answer: ask again, not before ``wait`` real seconds; the reason."""
-        self.under_way -= 1
-        errand.ledger.failed(errand.span, real, real + wait)
+        self._ended(errand, real)
+        if errand.then is not None:
+            errand.then(None)
+        else:
+            errand.ledger.failed(errand.span, real, real + wait)
         return reason
 
+    def _ended(self, errand: Errand, real: float) -> None:
+        self.under_way -= 1
+        self.budget.end(self._clock.market_at(real), errand.request.weight)
+
     def _rows(self, errand: Errand, candles: list[CandleData], market: float, real: float) -> None:
+        if errand.then is not None:
+            errand.then(errand.ledger.outrun_by(candles))
+            return
         try:
             errand.ledger.rows(candles, errand.span, market, real)
         except Exception:
@@ -154,13 +178,27 @@ class Agenda:
 
     def _first(self, market: float) -> Errand | None:
         """The errand that is next, where one more may be under way; the budget is not asked."""
-        queue = self._urgent or self._patient
-        if not queue or self.under_way >= AT_ONCE:
+        if self.under_way >= AT_ONCE:
             return None
-        ledger, span = next(iter(queue.items()))
+        if self._urgent:
+            return self._errand(*next(iter(self._urgent.items())), market)
+        if self._probes:
+            ledger, then = next(iter(self._probes.items()))
+            return self._errand(ledger, ledger.newest(market), market, then)
+        if self._patient:
+            return self._errand(*next(iter(self._patient.items())), market)
+        return None
+
+    def _errand(
+        self,
+        ledger: Ledger,
+        span: Span,
+        market: float,
+        then: Callable[[bool | None], None] | None = None,
+    ) -> Errand:
         _, trading_pair, interval = ledger.subscription
         slots = max(1, ledger.grid.count(span.start, span.end))
         request = self.adapter.rest_request(
             trading_pair, interval, span.start, span.end, slots, market
         )
-        return Errand(ledger, span, request)
+        return Errand(ledger, span, request, then)

@@ -1,45 +1,36 @@
 """Carries one exchange: the tasks that hold its connections and make its REST requests.
 
-What to connect, ask and retry is decided in ``market``, ``session`` and ``agenda``; this is the
-skin that does it, and starts it again when it ends.
+What to connect, ask and retry is decided in ``market``, ``session`` and ``agenda``; each
+connection is kept by a ``line``; this is the skin around both.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from connectors.adapter import ExchangeAdapter, Opening
 from connectors.agenda import Agenda, Errand
 from connectors.clock import Clock
 from connectors.endpoints import Endpoints
-from connectors.errors import Blocked, ConnectorError, SlowDown, Unreachable
-from connectors.flow import Flow, Lane, Route
+from connectors.errors import ConnectorError
+from connectors.flow import Flow, Lane
 from connectors.ledger import Ledger
 from connectors.limits import Backoff, Budget
-from connectors.market import Pack, Quarantine
+from connectors.line import Line
+from connectors.market import Pack
 from connectors.model import Instrument
 from connectors.rest import Rest
-from connectors.session import Session
 from connectors.telemetry import (
-    ConnectionLost,
-    ConnectionOpened,
     HandlerFailed,
-    SubscriptionRejected,
 )
-from connectors.websocket import converse
 
-BLOCKED_SECONDS: Final = 900.0
-"""Real seconds before an exchange that does not serve this address is tried again."""
 IDLE_SECONDS: Final = 1.0
 """The longest that the agenda goes unlooked at."""
 
 SHARE: Final = 0.9
 """The part of a limit that is used: the rest is for the jitter of the network."""
-STABLE_SECONDS: Final = 10.0
-"""A connection that lasted longer was a good one: the next failure begins the back-off anew."""
 
 
 class Carrier:
@@ -81,10 +72,13 @@ class Carrier:
     async def run(self, flow: Flow, packs: Sequence[Pack], lanes: Sequence[Lane]) -> None:
         """Carry all of them until cancelled."""
         routes = self._routes(lanes)
+        allowed = self.adapter.limits.connections
+        spare = allowed is None or len(packs) < allowed
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._run_agenda(flow))
             for pack in packs:
-                tasks.create_task(self._keep(flow, pack, routes))
+                line = Line(self, pack, routes, flow, self._clock, self._random, spare)
+                tasks.create_task(line.keep())
 
     def _routes(self, lanes: Sequence[Lane]) -> dict[str, tuple[Lane, ...]]:
         """Whom each channel leads to; a channel may be named alike for an interval it lacks."""
@@ -97,73 +91,17 @@ class Carrier:
 
     # --- connections ---
 
-    async def _keep(self, flow: Flow, pack: Pack, routes: Mapping[str, tuple[Lane, ...]]) -> None:
-        """One connection, made again whenever it ends."""
-        backoff = Backoff(self._random)
-        quarantine = Quarantine(self._random)
-        while True:
-            await self._wait_for_attempt()
-            try:
-                reason, lasted = await self._connection(flow, pack, routes, quarantine)
-                if lasted > STABLE_SECONDS:
-                    backoff.reset()
-                delay = backoff.delay()
-            except Blocked as error:
-                reason, delay = str(error), BLOCKED_SECONDS
-            except SlowDown as error:
-                reason, delay = str(error), max(error.retry_after, backoff.delay())
-                self.agenda.hush(self._clock.real() + delay)
-            except Unreachable as error:
-                reason, delay = str(error), backoff.delay()
-            except Exception as error:  # noqa: BLE001 - one connection never harms the others
-                HandlerFailed(task=f"connection of {self.adapter.name}", reason=repr(error)).tell()
-                reason, delay = repr(error), backoff.delay()
-            ConnectionLost(
-                exchange=self.adapter.name, reason=reason, again_in=round(delay, 1)
-            ).tell()
-            await asyncio.sleep(delay)
-
-    async def _wait_for_attempt(self) -> None:
+    async def attempt(self) -> None:
+        """Wait until one more connection may be attempted."""
         while not self._attempts.take(now := self._clock.real()):  # noqa: ASYNC110 - a budget
             await asyncio.sleep(max(0.001, self._attempts.free_at(now) - now))
 
-    async def _connection(
-        self,
-        flow: Flow,
-        pack: Pack,
-        routes: Mapping[str, tuple[Lane, ...]],
-        quarantine: Quarantine,
-    ) -> tuple[str, float]:
-        """Why it ended, and how many seconds it stood."""
-        adapter = self.new_adapter()
+    async def dial(self, adapter: ExchangeAdapter, group: str) -> tuple[str, Opening]:
+        """Make the connect dialogue: the address to connect to, and what the dialogue said."""
         opening: Opening = await self._rest.drive(
-            adapter.name, adapter.opening(pack.group), self._afford
+            adapter.name, adapter.opening(group), self._afford
         )
-        session = Session(adapter, opening, self._clock.real())
-        session.want(channel for channel in pack.channels if channel not in quarantine)
-        lanes: dict[str | None, Sequence[Lane]] = {
-            channel: routes[channel] for channel in pack.channels
-        }
-        if len(pack.channels) == 1:
-            lanes[None] = routes[pack.channels[0]]
-        route = Route(session, lanes)
-        since = inf
-
-        def opened() -> None:
-            nonlocal since
-            since = self._clock.real()
-            ConnectionOpened(exchange=adapter.name, channels=len(pack.channels)).tell()
-
-        reason = await converse(
-            self._endpoints.url(adapter.name, opening.url),
-            session,
-            self._clock,
-            on_message=lambda message, binary: flow.frame(route, message, binary),
-            crowded=lambda: flow.crowded,
-            chores=lambda: self._chores(session, quarantine),
-            opened=opened,
-        )
-        return reason, self._clock.real() - since
+        return self._endpoints.url(adapter.name, opening.url), opening
 
     async def _afford(self, weight: float) -> None:
         """Dialogues are paid for from the same budget as all REST of the exchange."""
@@ -172,20 +110,14 @@ class Carrier:
             free = self._clock.real_at(budget.free_at(now, weight))
             await asyncio.sleep(max(0.001, free - self._clock.real()))
 
-    def _chores(self, session: Session, quarantine: Quarantine) -> float:
-        """Put refused channels aside, and ask again for those whose time has come."""
-        now = self._clock.real()
-        while session.rejected:
-            rejected = session.rejected.popleft()
-            delay = quarantine.put(rejected.channel, now)
-            SubscriptionRejected(
-                exchange=self.adapter.name,
-                channel=rejected.channel,
-                reason=rejected.reason,
-                again_in=round(delay, 1),
-            ).tell()
-        session.want(quarantine.release(now))
-        return quarantine.due()
+    def hush(self, seconds: float) -> None:
+        """Nothing is asked over REST for so long: a dialogue was told to slow down."""
+        self.agenda.hush(self._clock.real() + seconds)
+
+    def probe(self, ledger: Ledger, then: Callable[[bool | None], None]) -> None:
+        """Ask REST whether there are trades that the stream has not told of."""
+        self.agenda.probe(ledger, then)
+        self._errands.set()
 
     # --- REST ---
 

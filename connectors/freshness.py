@@ -56,6 +56,10 @@ class Watch:
         usual = max(self._pace, CADENCES * self._cadence, SHORTEST)
         return min(LONGEST, usual * self._patience)
 
+    def begin(self, now: float) -> None:
+        """A new connection stands: its silence counts from now."""
+        self._since = max(self._since, now)
+
     def look(self, heard: float, now: float) -> Step | None:
         """``heard`` is when the last frame came; PROBE when the silence has become suspect."""
         if heard > self._heard:
@@ -86,5 +90,5 @@ class Watch:
 
 
 def pace_of(step: int, speed: float) -> float:
-    """Real seconds in which a frame is due: of the interval, but at most ``PACE`` market seconds."""
+    """Real seconds in which a frame is due: the interval's, at most ``PACE`` market seconds."""
     return min(step, PACE) / speed

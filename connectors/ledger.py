@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from connectors.clock import Clock
@@ -104,7 +105,7 @@ class Ledger:
         self._touch = touch
         self._slot = -1
         self._state: CandleData | None = None
-        self._answered = -inf
+        self._progress = 0
         self._memory = Memory(REREAD if rules.rest else RECENT)
         self.forget()
 
@@ -151,7 +152,6 @@ class Ledger:
         self._over: dict[int, _Over] = {}
         self._closed: dict[int, Word] = {}
         self._head, self._repair = Inquiry(), Inquiry()
-        self._progress = 0
 
     def take(self) -> list[Published]:
         """What is to be published now, in order; the coverage as it stands speaks of it."""
@@ -237,6 +237,22 @@ class Ledger:
     def _is_undecided(self, slot: int) -> bool:
         return self.coverage.slot(slot) is SlotState.AHEAD and slot not in self._closed
 
+    # --- is the stream alive? ---
+
+    def newest(self, market: float) -> Span:
+        """The running bar and the one before, to see whether the stream has told of them."""
+        running = self.grid.floor(market) if self.grid.known else int(market)
+        return Span(self.grid.after(running, -1), self.grid.after(running), False, market)
+
+    def outrun_by(self, rows: list[CandleData]) -> bool:
+        """Whether these rows tell of trades that the stream has not told of."""
+        if not rows:
+            return False
+        newest = max(rows, key=attrgetter("timestamp"))
+        if self._state is not None and newest.timestamp == self._state.timestamp:
+            return behind(self._state, newest)
+        return newest.timestamp >= self._slot and newest.volume > 0
+
     # --- REST ---
 
     def rows(self, rows: list[CandleData], asked: Span, market: float, real: float) -> None:
@@ -252,10 +268,10 @@ class Ledger:
         if self.begun and (inside or not rows):
             at = min(market, asked.at)
             for row in inside:
-                self._row(row, at)
+                if self._memory.numbers.get(row.timestamp, 0) <= asked.known:
+                    self._row(row, at)
             self._find_empty({row.timestamp for row in inside}, asked, at)
             self._release()
-            self._answered = max(self._answered, at)
         if self._progress == before:
             self.failed(asked, real)
         else:
@@ -277,8 +293,6 @@ class Ledger:
         sure = row.closed is True or at >= self._sure_from(slot)
         if row.closed is False or not (sure or self._may_be_early(slot, over, at)):
             return
-        if at < self._answered and self.coverage.slot(slot) is SlotState.SETTLED:
-            return  # a newer reply has spoken
         if over is None:
             self._decided(Word(row, CloseReason.REST_ROW, sure))
         elif not behind(row, over.state):
@@ -371,8 +385,9 @@ class Ledger:
         self.pending.append(published)
         if not sure and self.rules.rest:
             self._memory.unsure[slot] = self._audit_at(slot, reason)
-        self._memory.remember(published, self.coverage.recent)
         self._progress += 1
+        self._memory.numbers[slot] = self._progress
+        self._memory.remember(published, self.coverage.recent)
         self._touch(self)
 
     def _audit_at(self, slot: int, reason: CloseReason) -> float:
@@ -459,7 +474,8 @@ class Ledger:
 
     def _lesson(self, market: float) -> Span:
         """Some rows to learn the grid from, once the ledger is to begin."""
-        return Span(int(market) - 3 * self.grid.step, int(market) + 1, urgent=True, at=market)
+        start = int(market) - 3 * self.grid.step
+        return Span(start, int(market) + 1, True, market, self._progress)
 
     def _overdue_at(self) -> float:
         """When REST is to be asked for the head, or for the grid."""
@@ -480,7 +496,7 @@ class Ledger:
             start = max(self.coverage.start, self.grid.after(head, -REREAD))
         newest = max(self.grid.floor(market), self._slot, head)
         end = min(self.grid.after(newest), self.grid.after(start, self.rules.page))
-        return Span(start, end, urgent=True, at=market)
+        return Span(start, end, True, market, self._progress)
 
     def _repair_at(self) -> float:
         """When REST is to be asked for something behind the head."""
@@ -493,7 +509,7 @@ class Ledger:
         unsure = self._memory.unsure.items()
         runs += [(slot, self.grid.after(slot)) for slot, at in unsure if at <= real]
         start, end = self._repair.page_of(runs, self.grid, self.rules.page)
-        return Span(start, end, urgent=False, at=market)
+        return Span(start, end, False, market, self._progress)
 
     @property
     def _has_flags(self) -> bool:

@@ -120,6 +120,26 @@ class ConnectionLost(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConnectionReplaced(Event):
+    """A successor delivers, and the connection that was to end is closed."""
+
+    event = "connection.replaced"
+    exchange: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSilent(Event):
+    """A stream is dead although the market moves: what is done about it."""
+
+    event = "stream.silent"
+    level = "warning"
+    exchange: str
+    channel: str
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SubscriptionRejected(Event):
     """The exchange refuses a channel; it is asked for again later, and polled meanwhile."""
 

@@ -2,7 +2,8 @@
 
 Its frames are made up, too, and say in plain words what the engine is to be told:
 ``{"candles": [[channel, open time, close, closed], …]}``, ``{"ok": id}``,
-``{"no": channel, "why": …}``, ``{"ping": …}``; its REST rows are ``[open time, close]``.
+``{"no": channel, "why": …}``, ``{"bye": why}``, ``{"ping": …}``; its REST rows are
+``[open time, close]``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.adapter import (
+    Closing,
     Confirmed,
     ExchangeAdapter,
     Heartbeat,
@@ -81,6 +83,8 @@ class Plain(ExchangeAdapter):
             ]
         if "ok" in data:
             return Confirmed(str(data["ok"]))
+        if "bye" in data:
+            return Closing(data["bye"])
         if "no" in data:
             return Refused(data.get("why", "no"), channels=(data["no"],))
         return WSJSONRequest({"pong": data["ping"]}) if "ping" in data else None

@@ -16,10 +16,10 @@ import structlog
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from connectors import carrier, market, telemetry
+from connectors import line, market, telemetry
 from connectors.adapter import Limits, Opening, Rate, RestReply, RestRequest
 from connectors.agenda import AT_ONCE, Errand
-from connectors.carrier import BLOCKED_SECONDS, Carrier
+from connectors.carrier import Carrier
 from connectors.codec import CandleEncoder, candle_key
 from connectors.dead_letters import DeadLetters
 from connectors.endpoints import Endpoints
@@ -27,6 +27,7 @@ from connectors.errors import Blocked, SlowDown, Unreachable
 from connectors.flow import Flow, Lane
 from connectors.kafka import Cluster, LivePublisher
 from connectors.ledger import Ledger
+from connectors.line import BLOCKED_SECONDS
 from connectors.market import pack, rules_of
 from connectors.model import Instrument, Subscription, grid_of
 from connectors.records import CoverageRecord
@@ -202,7 +203,7 @@ async def test_only_a_connection_that_lasted_ends_the_back_off(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch, lasts: bool, expected: list[float]
 ) -> None:
     """One that stood for a while was good; one that ends at once may be our own fault."""
-    monkeypatch.setattr(carrier, "STABLE_SECONDS", 0.05)
+    monkeypatch.setattr(line, "STABLE_SECONDS", 0.05)
     world = World(exchange)
 
     async def drop() -> None:
@@ -222,14 +223,14 @@ async def test_failing_slowly_is_no_good_connection(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dialogue or handshake that takes long to fail does not end the back-off."""
-    monkeypatch.setattr(carrier, "STABLE_SECONDS", 0.05)
+    monkeypatch.setattr(line, "STABLE_SECONDS", 0.05)
     world = World(exchange)
 
     async def slow(*_: Any, **__: Any) -> str:
         await asyncio.sleep(0.1)
         raise Unreachable("timed out during opening handshake")
 
-    monkeypatch.setattr(carrier, "converse", slow)
+    monkeypatch.setattr(line, "converse", slow)
     async with world.carrying(BTC):
         await until(lambda: len(world.told("connection.lost")) == 3)
     assert [line["again_in"] for line in world.told("connection.lost")] == [0.2, 0.5, 1.0]
@@ -253,7 +254,7 @@ async def test_what_the_exchange_says_decides_how_long_to_wait(
     async def refuse(*_: Any, **__: Any) -> str:
         raise error
 
-    monkeypatch.setattr(carrier, "converse", refuse)
+    monkeypatch.setattr(line, "converse", refuse)
     async with world.carrying(BTC):
         await until(lambda: bool(world.told("connection.lost")))
         hushed = world.carrier.agenda.budget.free_at(world.clock.market()) - world.clock.market()
@@ -294,7 +295,7 @@ async def test_one_connections_failure_harms_no_other(
             raise RuntimeError("a defect")
         return await real(url, session, *more, **named)
 
-    monkeypatch.setattr(carrier, "converse", failing)
+    monkeypatch.setattr(line, "converse", failing)
     async with world.carrying(BTC, ETH):
         world.begin()
         await until(lambda: failures > 1 and bool(exchange.asked))

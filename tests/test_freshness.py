@@ -1,5 +1,7 @@
 """The watch over silent streams, told the time."""
 
+from itertools import pairwise
+
 from connectors.freshness import LONGEST, SHORTEST, Step, Watch, pace_of
 
 
@@ -47,7 +49,7 @@ def test_dead_stream_escalates() -> None:
         Step.RECONNECT,
     ]
     times = [now for now, step in steps if step is Step.PROBE]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert gaps == sorted(gaps)
     assert gaps[0] == 20
 
@@ -103,4 +105,4 @@ def test_patience_is_bounded() -> None:
 
 def test_pace() -> None:
     """A bar of a second is due each second, a bar of a day within a minute; scaled with speed."""
-    assert (1, 60, 1) == (pace_of(1, 1), pace_of(86_400, 1), pace_of(60, 60))
+    assert (pace_of(1, 1), pace_of(86_400, 1), pace_of(60, 60)) == (1, 60, 1)

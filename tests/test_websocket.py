@@ -303,18 +303,6 @@ async def test_a_message_that_is_too_long_ends_it_although_nobody_answers() -> N
     assert time.monotonic() - began < 2 * websocket.CLOSE_SECONDS
 
 
-async def test_an_announced_end_is_taken_up_at_once() -> None:
-    """When the session says that the connection will close, it is replaced."""
-    talk = Talk()
-
-    async def behave(connection: ServerConnection) -> None:
-        talk.session.closing = "maintenance is announced"
-        await connection.send("{}")
-        await connection.wait_closed()
-
-    assert (await talk_to(behave, talk))[1] == "maintenance is announced"
-
-
 # --- crowded --------------------------------------------------------------------------------------
 
 
