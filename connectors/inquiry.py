@@ -19,12 +19,14 @@ class Span(NamedTuple):
     """Open times ``[start, end)`` that REST is to be asked for; ``urgent``: newer ones wait.
 
     ``at`` is the market time of asking: only what was over then can be final in the reply.
+    ``known`` is how much had been decided then: what was published later is not contradicted.
     """
 
     start: int
     end: int
     urgent: bool
     at: float
+    known: int = 0
 
 
 @dataclass(slots=True)

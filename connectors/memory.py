@@ -38,17 +38,23 @@ class Published(NamedTuple):
 
 @dataclass(slots=True)
 class Memory:
-    """Figures of the ``size`` newest candles; ``unsure``: slot -> when to read it again (real)."""
+    """Figures of the ``size`` newest candles; ``unsure``: slot -> when to read it again (real).
+
+    ``numbers``: slot -> which decision it was, of all that can still be revised.
+    """
 
     size: int
     published: dict[int, Published] = field(default_factory=dict)
     unsure: dict[int, float] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
 
     def remember(self, published: Published, recent: Container[int]) -> None:
         """Keep this one; forget what is old. Only ``recent`` ones can be revised at all."""
         self.published[published.candle.timestamp] = published
-        if any(slot not in recent for slot in self.unsure):
-            self.unsure = {slot: at for slot, at in self.unsure.items() if slot in recent}
+        for old in [slot for slot in self.numbers if slot not in recent]:
+            del self.numbers[old]
+        for old in [slot for slot in self.unsure if slot not in recent]:
+            del self.unsure[old]
         for slot in sorted(self.published)[: -self.size]:
             if slot not in self.unsure:
                 del self.published[slot]
@@ -62,7 +68,7 @@ class Memory:
 
     def forget(self) -> list[Published]:
         """Forget everything; the candles, oldest first."""
-        published, self.published, self.unsure = self.published, {}, {}
+        published, self.published, self.unsure, self.numbers = self.published, {}, {}, {}
         return [it for _, it in sorted(published.items())]
 
     def repeats(self, candle: CandleData, digest: int) -> bool:

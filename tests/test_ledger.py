@@ -183,12 +183,24 @@ def test_a_flag_that_comes_late_decides_before_rest() -> None:
     assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False)]
 
 
+def test_a_reply_does_not_contradict_what_was_published_after_it_was_asked_for() -> None:
+    """However late it comes, and although the figures are long forgotten."""
+    desk = Desk(FLAGGED)
+    desk.hear(bar(0, 5.0))
+    span = desk.at(1, GRACE + LAG).ask()
+    desk.hear(
+        bar(0, 6.0, closed=True), bar(1, closed=True), bar(2, closed=True), bar(3, closed=True)
+    )
+    desk.at(4).reply(span, bar(0, 5.0))
+    assert desk.took() == [(number, "EXCHANGE_FLAG", 0, False) for number in range(4)]
+
+
 def test_a_row_behind_the_flag_never_regresses() -> None:
     """REST may lag: fewer trades than the stream told are no revision."""
     desk = Desk(FLAGGED)
     desk.hear(bar(0, 6.0, closed=True, trades=3))
     desk.at(1, 40)
-    span = Span(slot(0), slot(1), urgent=False, at=desk.market)
+    span = Span(slot(0), slot(1), urgent=False, at=desk.market, known=1)
     desk.reply(span, bar(0, 5.0, trades=2))
     assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False)]
     desk.reply(span, bar(0, 7.0, trades=4))
@@ -797,8 +809,8 @@ def test_an_older_reply_does_not_contradict_a_newer_one() -> None:
     """Replies may overtake each other: the one that was asked later is believed."""
     desk = Desk(POLLED)
     desk.reply(desk.at(1, GRACE).ask(), bar(0, 5.0))
-    older = Span(slot(0), slot(1), urgent=False, at=slot(1) + 30)
-    newer = Span(slot(0), slot(1), urgent=True, at=slot(1) + 31)
+    older = Span(slot(0), slot(1), urgent=False, at=slot(1) + 30, known=1)
+    newer = Span(slot(0), slot(1), urgent=True, at=slot(1) + 31, known=1)
     desk.at(1, 40).reply(newer, bar(0, 6.0))
     desk.reply(older, bar(0, 5.0))
     assert desk.took() == [(0, "REST_ROW", 0, False), (0, "REST_ROW", 1, False)]
