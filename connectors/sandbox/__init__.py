@@ -5,12 +5,14 @@ In reading order:
     grid        which open times exist
     listing     which pairs are listed
     tape        all the trades of a pair, as a pure function of its seed
-    market      candles, read off the tapes
+    book        the trades as they came to pass: halted at times, reported late
+    market      candles, read off the books
     dialect     the contract of a dialect: how one exchange speaks
     clock       market time, faster than real time
     budget      pure: counted limits
     feed        pure: when a candle is pushed on a channel
-    faults      pure: misbehaviours
+    faults      pure: misbehaviours, and in faults_socket, faults_stream, faults_rest and
+                faults_market the kinds there are
     orders      pure: how misbehaviours are ordered
     journal     what happened, and which limits were overstepped
     connection  one WebSocket connection

@@ -14,7 +14,9 @@ Where the cards say UNKNOWN, or contradict themselves:
 * streams other than plain candles (trades, the `@+08:00` days) are confirmed and not served;
 * a `limit` above the most is cut to it; other bad numbers get a made-up code −1;
 * the weight of exchangeInfo: 20 units; on USD-M, connection attempts as on spot;
-* the close code at the end of a connection's life is made up.
+* the close code at the end of a connection's life is made up, and so are the 30 s from the notice
+  of a shutdown to the close (the card: "reconnect at once"), on futures the notice itself;
+* a pair whose trading has ended: status `BREAK`, on USD-M `SETTLING`; its history stays.
 
 `timeUnit=MICROSECOND` is not spoken.
 """
@@ -47,10 +49,11 @@ from connectors.sandbox.dialect import (
     Send,
     ServerPing,
     World,
+    retry_header,
     text,
 )
 from connectors.sandbox.grid import steps
-from connectors.sandbox.listing import Listing, listed
+from connectors.sandbox.listing import UPCOMING, Listing, listed
 from connectors.sandbox.market import Bar
 
 _STREAMS = 1_024  # a connection
@@ -109,6 +112,10 @@ class _Binance(Dialect):
 
     figures = Figures(quote_volume=True, trades=True, taker=True)
     retry_after = True
+    upcoming = listed("USDT", _joined, coins=UPCOMING)
+    notice = 30.0
+    ended: str
+    """The status of a pair whose trading has ended."""
     rest: _Rest
     served = ""
     """The path below which candles are served over WebSocket."""
@@ -210,6 +217,7 @@ class _Binance(Dialect):
             charges=(Charge("weight", self.rest.weight_of(limit)),),
             trading_pair=listing.trading_pair,
             interval=interval,
+            rows="",
         )
 
     def _page(
@@ -242,7 +250,7 @@ class _Binance(Dialect):
         ]
 
     def _instruments(self, request: HttpRequest, world: World) -> HttpReply:
-        listings = self.listings
+        listings = tuple(world.market.listings.values())
         if "symbol" in request.query:
             one = world.market.symbols.get(request.query["symbol"])
             if one is None:
@@ -250,18 +258,23 @@ class _Binance(Dialect):
             listings = (one,)
         body = {
             "timezone": "UTC",
-            "serverTime": world.now.millis,
+            "serverTime": world.told.millis,
             "rateLimits": [_weight_limit(self.rest.weight)],
             "exchangeFilters": [],
-            "symbols": [self.instrument(listing) for listing in listings],
+            "symbols": [
+                self.instrument(listing, self._status(listing, world)) for listing in listings
+            ],
         }
         return HttpReply(body, charges=(Charge("weight", 20),))
 
-    def instrument(self, listing: Listing) -> Mapping[str, object]:
+    def _status(self, listing: Listing, world: World) -> str:
+        return "TRADING" if world.market.trades(listing.trading_pair) else self.ended
+
+    def instrument(self, listing: Listing, status: str) -> Mapping[str, object]:
         """Return one symbol of exchangeInfo."""
         return {
             "symbol": listing.symbol,
-            "status": "TRADING",
+            "status": status,
             "baseAsset": listing.base,
             "baseAssetPrecision": 8,
             "quoteAsset": listing.quote,
@@ -279,8 +292,16 @@ class _Binance(Dialect):
             f"Too much request weight used; current limit is {self.rest.weight} request weight "
             "per 1 MINUTE. Please use WebSocket Streams for live updates to avoid polling the API."
         )
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return HttpReply({"code": -1003, "msg": message}, 429, headers)
+        return HttpReply({"code": -1003, "msg": message}, 429, retry_header(retry_after))
+
+    def banned(self, retry_after: int | None, world: World) -> HttpReply:
+        """Return HTTP 418, which names the end of the ban."""
+        until = world.told.millis + (retry_after or 120) * 1_000
+        message = (
+            f"Way too much request weight used; IP banned until {until}. "
+            "Please use WebSocket Streams for live updates to avoid bans."
+        )
+        return HttpReply({"code": -1003, "msg": message}, 418, retry_header(retry_after))
 
     def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
         """Tell the weight used in the last minute."""
@@ -297,6 +318,7 @@ class BinanceSpot(_Binance):
     closing = Closing(delay=(0.0, 2.0))
     server_ping = ServerPing(every=20, patience=60)
     rest = _SPOT_REST
+    ended = "BREAK"
 
     def __init__(self) -> None:
         super().__init__(messages=5)
@@ -311,11 +333,11 @@ class BinanceUs(BinanceSpot):
     server_ping = ServerPing(every=180, patience=600)
     rest = _US_REST
 
-    def instrument(self, listing: Listing) -> Mapping[str, object]:
+    def instrument(self, listing: Listing, status: str) -> Mapping[str, object]:
         """Return one symbol of exchangeInfo."""
         return {
             "symbol": listing.symbol,
-            "status": "TRADING",
+            "status": status,
             "baseAsset": listing.base,
             "quoteAsset": listing.quote,
             "isSpotTradingAllowed": True,
@@ -333,6 +355,7 @@ class BinancePerpetual(_Binance):
     server_ping = ServerPing(every=180, patience=600)
     rest = _USD_M_REST
     served = "/market"
+    ended = "SETTLING"
     digits = None
 
     def __init__(self) -> None:
@@ -346,7 +369,7 @@ class BinancePerpetual(_Binance):
         """Return whether it is an unsigned integer, as documented here."""
         return isinstance(name, int) and not isinstance(name, bool) and 0 <= name < 2**64
 
-    def instrument(self, listing: Listing) -> Mapping[str, object]:
+    def instrument(self, listing: Listing, status: str) -> Mapping[str, object]:
         """Return one symbol of exchangeInfo."""
         return {
             "symbol": listing.symbol,
@@ -354,7 +377,7 @@ class BinancePerpetual(_Binance):
             "contractType": "PERPETUAL",
             "deliveryDate": 4_133_404_800_000,
             "onboardDate": 1_569_398_400_000,
-            "status": "TRADING",
+            "status": status,
             "baseAsset": listing.base,
             "quoteAsset": listing.quote,
             "marginAsset": listing.quote,
@@ -448,12 +471,17 @@ class BinanceConversation(Conversation):
             self._streams.pop(str(name), None)
             self.channels.pop(str(name), None)
 
+    def leaving(self, world: World) -> Iterable[Action]:
+        """Tell that the server shuts down."""
+        event = {"e": "serverShutdown", "E": world.told.millis}
+        return (_send({"stream": "!serverShutdown", "data": event} if self._combined else event),)
+
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Return the frame, bare or in its envelope."""
-        listing = world.market.listings[push.channel.trading_pair]
+        listing = world.market.listing(push.channel.trading_pair)
         frame: object = {
             "e": "kline",
-            "E": world.now.millis,
+            "E": world.told.millis,
             "s": listing.symbol,
             "k": self._dialect.candle(push.bar, listing, push.channel.interval, closed=push.closed),
         }

@@ -15,6 +15,9 @@ Where the card says UNKNOWN:
 * too many messages close the connection; the message of a bad granularity, and the error text
   for bad bounds, are made up; without bounds the newest rows come, at most 349;
 * the public REST budget of Advanced Trade is a third party's 10 a second;
+* a product whose trading has ended: status `delisted` and `trading_disabled`; its history stays,
+  it is missing in the confirmation;
+* a bar that changed after its close is sent again (differing candles of one start were seen);
 * Exchange sends the bar that contains `start`, as "rows may begin before start" allows.
 """
 
@@ -46,9 +49,10 @@ from connectors.sandbox.dialect import (
     Send,
     World,
     plain,
+    retry_header,
 )
 from connectors.sandbox.grid import steps
-from connectors.sandbox.listing import COINS, Listing, listed
+from connectors.sandbox.listing import COINS, UPCOMING, Listing, listed
 from connectors.sandbox.market import Bar
 
 _FIRST_SUBSCRIBE = 5.0  # real seconds from the handshake
@@ -81,6 +85,9 @@ def _alias(listing: Listing) -> Listing:
 
 
 _USD = listed("USD", _hyphened, lots={coin.name: "0.00000001" for coin in COINS})
+_UPCOMING = listed(
+    "USD", _hyphened, lots={coin.name: "0.00000001" for coin in UPCOMING}, coins=UPCOMING
+)
 _USDT_USDC = Listing(
     "USDT-USDC", "USDT-USDC", Decimal("0.9998"), Decimal("0.0001"), Decimal("0.01"), 12
 )
@@ -92,6 +99,7 @@ class _Coinbase(Dialect):
     figures = Figures()
     quiet = Quiet(stream=False, history=False)
     book = "coinbase"
+    upcoming = _UPCOMING
 
 
 class CoinbaseAdvancedTrade(_Coinbase):
@@ -101,6 +109,8 @@ class CoinbaseAdvancedTrade(_Coinbase):
     intervals = steps("1m 5m 15m 30m 1h 2h 4h 6h 1d")
     listings = (*_USD, *(_alias(listing) for listing in _USD), _USDT_USDC)
     opens_with_current = False  # the snapshot has it
+    compresses = True
+    resends = True
     limits = Limits(
         attempts=Rate(8, 1),
         messages=Rate(8, 1),
@@ -132,7 +142,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
         if request.method != "GET" or match is None:
             return HttpReply("Not Found", 404)
         if match[1] is None:
-            products = [self._product(listing) for listing in self.listings]
+            products = [self._product(listing, world) for listing in world.market.listings.values()]
             found = {"products": products, "num_products": len(products), "pagination": None}
             return self._charged(found)
         listing = world.market.symbols.get(match[1])
@@ -140,7 +150,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
             message = f"Product {match[1]} not supported"
             return self._charged({"error": "NOT_FOUND", "message": message}, 404)
         if match[2] is None:
-            return self._charged(self._product(listing))
+            return self._charged(self._product(listing, world))
         return self._candles(request, listing, world)
 
     def _candles(self, request: HttpRequest, listing: Listing, world: World) -> HttpReply:
@@ -165,7 +175,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
         )
         rows = [_candle(bar, _REST_ORDER) for bar in bars if bar.trades][::-1][:limit]
         reply = self._charged({"candles": rows})
-        return replace(reply, trading_pair=listing.trading_pair, interval=interval)
+        return replace(reply, trading_pair=listing.trading_pair, interval=interval, rows="candles")
 
     def _as_of(self, request: HttpRequest, now: Moment) -> float:
         """Return the time whose rows are sent: replies are cached for one second."""
@@ -178,9 +188,10 @@ class CoinbaseAdvancedTrade(_Coinbase):
     def _invalid(self, message: str) -> HttpReply:
         return self._charged({"error": "INVALID_ARGUMENT", "message": message}, 400)
 
-    def _product(self, listing: Listing) -> Mapping[str, object]:
+    def _product(self, listing: Listing, world: World) -> Mapping[str, object]:
+        ended = not world.market.trades(listing.trading_pair)
         alias, own = listing.alias_of or "", listing.trading_pair
-        others = [other.symbol for other in self.listings if other.alias_of == own]
+        others = [other.symbol for other in world.market.listings.values() if other.alias_of == own]
         price = plain(listing.price)
         return {
             "product_id": listing.symbol,
@@ -199,11 +210,11 @@ class CoinbaseAdvancedTrade(_Coinbase):
             "watched": False,
             "is_disabled": False,
             "new": False,
-            "status": "online",
+            "status": "delisted" if ended else "online",
             "cancel_only": False,
             "limit_only": False,
             "post_only": False,
-            "trading_disabled": False,
+            "trading_disabled": ended,
             "auction_mode": False,
             "product_type": "SPOT",
             "quote_currency_id": listing.quote,
@@ -230,7 +241,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
         """Return HTTP 429 with the documented body."""
         error = {"id": "rate_limit_exceeded", "message": "Too many requests"}
-        return HttpReply({"errors": [error]}, 429, _retry_after(retry_after))
+        return HttpReply({"errors": [error]}, 429, retry_header(retry_after))
 
 
 class AdvancedTradeConversation(Conversation):
@@ -267,7 +278,7 @@ class AdvancedTradeConversation(Conversation):
                 return (_error(),)
         self._patience = _NO_UPDATES
         self._look_again()
-        return (*snapshot, Send(self._confirmation(world.now)))
+        return (*snapshot, Send(self._confirmation(world.told)))
 
     def tick(self, world: World) -> Iterable[Action]:
         """Send a heartbeat, or close what was left alone."""
@@ -275,7 +286,7 @@ class AdvancedTradeConversation(Conversation):
         actions: tuple[Action, ...] = ()
         if now.real >= self._next_beat:
             self._next_beat = now.real + _HEARTBEAT
-            actions = (Send(self._heartbeat(now)),)
+            actions = (Send(self._heartbeat(world.told)),)
         elif self._next_beat == inf and now.real >= self._last_update + self._patience:
             return (Close(),)
         self._look_again()
@@ -284,13 +295,15 @@ class AdvancedTradeConversation(Conversation):
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Return an update."""
         self._last_update = world.now.real
-        return (self._candles("update", push.channel.name, [push.bar], world.now),)
+        return (self._candles("update", push.channel.name, [push.bar], world.told),)
 
     def _subscribe(self, products: list[str], world: World) -> list[Action]:
         snapshots: list[Action] = []
         for product in products:
             listing = world.market.symbols.get(product)
             if listing is None or world.refuses(listing.trading_pair, _STREAMED):
+                continue
+            if not world.market.trades(listing.trading_pair):
                 continue
             self._asked[product] = listing.book
             if listing.book not in self.channels:
@@ -302,7 +315,12 @@ class AdvancedTradeConversation(Conversation):
         self.channels[product] = Channel(product, product, _STREAMED, since=now.market)
         self._last_update = now.real
         bars = world.market.latest(product, _STREAMED, now.market, now.market, _SNAPSHOT)
-        return self._candles("snapshot", product, [bar for bar in bars[::-1] if bar.trades], now)
+        shown = [
+            bar
+            for bar in bars[::-1]
+            if bar.trades and not world.skips(product, _STREAMED, bar.open_time)
+        ]
+        return self._candles("snapshot", product, shown, world.told)
 
     def _unsubscribe(self, products: Iterable[object]) -> None:
         for product in products:
@@ -350,6 +368,7 @@ class CoinbaseExchange(_Coinbase):
     intervals = steps("1m 5m 15m 1h 6h 1d")
     listings = _USD
     limits = Limits(rest={"requests": Rate(10, 1)})
+    streams = False
 
     def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:  # noqa: ARG002
         """Refuse: candles have no WebSocket here."""
@@ -361,12 +380,13 @@ class CoinbaseExchange(_Coinbase):
         if request.method != "GET" or match is None:
             return self._problem("NotFound", 404)
         if match[1] is None:
-            return self._charged([self._product(listing) for listing in self.listings])
+            products = world.market.listings.values()
+            return self._charged([self._product(listing, world) for listing in products])
         listing = world.market.symbols.get(match[1])
         if listing is None:
             return self._problem("NotFound", 404)
         if match[2] is None:
-            return self._charged(self._product(listing))
+            return self._charged(self._product(listing, world))
         return self._candles(request.query, listing, world)
 
     def _candles(self, query: Mapping[str, str], listing: Listing, world: World) -> HttpReply:
@@ -392,9 +412,10 @@ class CoinbaseExchange(_Coinbase):
             start = grid.floor(bounds[0])
             bars = [*world.market.bars(listing.trading_pair, interval, start, bounds[1], now)]
         reply = self._charged([_row(bar) for bar in bars if bar.trades][::-1])
-        return replace(reply, trading_pair=listing.trading_pair, interval=interval)
+        return replace(reply, trading_pair=listing.trading_pair, interval=interval, rows="")
 
-    def _product(self, listing: Listing) -> Mapping[str, object]:
+    def _product(self, listing: Listing, world: World) -> Mapping[str, object]:
+        ended = not world.market.trades(listing.trading_pair)
         return {
             "id": listing.symbol,
             "base_currency": listing.base,
@@ -410,8 +431,8 @@ class CoinbaseExchange(_Coinbase):
             "post_only": False,
             "limit_only": False,
             "cancel_only": False,
-            "trading_disabled": False,
-            "status": "online",
+            "trading_disabled": ended,
+            "status": "delisted" if ended else "online",
             "status_message": "",
         }
 
@@ -423,7 +444,7 @@ class CoinbaseExchange(_Coinbase):
 
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
         """Return HTTP 429; the card does not give its body."""
-        return HttpReply({"message": "Too many requests"}, 429, _retry_after(retry_after))
+        return HttpReply({"message": "Too many requests"}, 429, retry_header(retry_after))
 
 
 def _candle(bar: Bar, order: Iterable[str]) -> dict[str, str]:
@@ -453,10 +474,6 @@ def _time(text: str) -> float:
 
 def _error() -> Send:
     return Send('{"type":"error","message":"authentication failure"}')
-
-
-def _retry_after(seconds: int | None) -> Mapping[str, str]:
-    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 DIALECTS = (CoinbaseAdvancedTrade, CoinbaseExchange)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from connectors.sandbox.dialect import Dialect
-from connectors.sandbox.faults import kinds
 from connectors.sandbox.journal import report
 from connectors.sandbox.market import Bar
-from connectors.sandbox.orders import FaultOrderError, ordered
+from connectors.sandbox.orders import FaultOrderError, kinds, ordered
 from connectors.sandbox.site import MarketSite
 
 if TYPE_CHECKING:
@@ -47,15 +46,16 @@ class _Control:
         site = self._site(request.match_info["market"])
         trading_pair = request.match_info["trading_pair"]
         interval = request.match_info["interval"]
-        if trading_pair not in site.market.listings or interval not in site.market.intervals:
+        if not site.market.was_listed(trading_pair) or interval not in site.market.intervals:
             raise _bad(f"{site.dialect.market} has no {trading_pair}:{interval}", web.HTTPNotFound)
         now = self._sandbox.clock.now().market
         end = _number(request, "end", now)
         nominal = site.market.intervals[interval].seconds
         start = _number(request, "start", end - _TRUTHS * nominal)
-        return web.json_response(
-            {"candles": _truths(site, trading_pair, interval, (start, end), now)}
-        )
+        skipped = 0 if request.query.get("history") == "1" else -1
+        closed = site.market.closed(trading_pair, interval, start, end, now)
+        candles = [candle for bars in closed for candle in _truths(bars, site.dialect)[skipped:]]
+        return web.json_response({"candles": candles})
 
     async def pairs(self, request: web.Request) -> web.Response:
         site = self._site(request.match_info["market"])
@@ -66,10 +66,11 @@ class _Control:
                         "trading_pair": listing.trading_pair,
                         "symbol": listing.symbol,
                         "intervals": list(site.dialect.intervals),
-                        "quiet": site.market.listings[listing.book].quiet,
+                        "quiet": site.market.listing(listing.book).quiet,
                         "alias_of": listing.alias_of,
                     }
-                    for listing in site.dialect.listings
+                    for listing in site.market.listings.values()
+                    if site.market.trades(listing.trading_pair)
                 ]
             }
         )
@@ -88,7 +89,8 @@ class _Control:
             raise _bad('a fault is ordered as JSON: {"kind": "drop"}') from error
         try:
             sandbox = self._sandbox
-            fault = ordered(wish, sandbox.sites.keys(), sandbox.clock.now().real)
+            dialects = {name: site.dialect for name, site in sandbox.sites.items()}
+            fault = ordered(wish, dialects, sandbox.clock.now().real, sandbox.clock.speed)
         except FaultOrderError as error:
             raise _bad(str(error)) from error
         return web.json_response({"id": sandbox.misbehave(fault)})
@@ -122,22 +124,16 @@ def _number(request: web.Request, name: str, default: float) -> float:
         raise _bad(f"{name} must be UNIX seconds") from error
 
 
-def _truths(
-    site: MarketSite,
-    trading_pair: str,
-    interval: str,
-    bounds: tuple[float, float],
-    now: float,
-) -> list[dict[str, object]]:
-    start, end = bounds
+def _truths(revisions: list[Bar], dialect: Dialect) -> list[dict[str, object]]:
+    """Return the revisions of a bar, or nothing where history does not show it."""
     return [
-        _truth(bar, site.dialect)
-        for bar in site.market.bars(trading_pair, interval, start, end, now)
-        if bar.final and bar.open_time < end and (bar.trades or site.dialect.quiet.history)
+        _truth(bar, number, dialect)
+        for number, bar in enumerate(revisions)
+        if bar.trades or dialect.quiet.history
     ]
 
 
-def _truth(bar: Bar, dialect: Dialect) -> dict[str, object]:
+def _truth(bar: Bar, revision: int, dialect: Dialect) -> dict[str, object]:
     figures = dialect.figures
     return {
         "open_time": bar.open_time,
@@ -151,7 +147,7 @@ def _truth(bar: Bar, dialect: Dialect) -> dict[str, object]:
         "n_trades": bar.trades if figures.trades else None,
         "taker_buy_base_volume": _sent(bar.taker_volume, sent=figures.taker),
         "taker_buy_quote_volume": _sent(bar.taker_quote_volume, sent=figures.taker),
-        "revision": 0,
+        "revision": revision,
     }
 
 

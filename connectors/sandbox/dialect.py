@@ -24,7 +24,9 @@ requests (tokens that it gave out).
    is called instead and the message is lost); `tick(world)` when the real time `due` is reached;
    `candle(push, world)` for each candle that is to be pushed. The core reads `due` and
    `channels` again after each of these calls.
-   The first three give `Action`s, done in their order: `Send`, `Close`, `Overstep`.
+   Those before `candle` give `Action`s, done in their order: `Send`, `Close`, `Overstep`; so do
+   `expired` (its token is no longer good) and `leaving` (a planned shutdown: the core closes the
+   connection after `notice`), which are called when a fault wants it and the facts allow it.
    `candle` gives frames. A frame is `str` (text) or `bytes` (binary), ready for the wire.
 4. Protocol-level pings and pongs are the core's: it answers the client's pings, and sends pings
    of its own where `server_ping` says so.
@@ -38,6 +40,11 @@ says. Bars without trades are pushed only where `quiet.stream` is true.
 **Two times.** `Moment.market` is market time (UNIX seconds, scaled): bars, times inside frames.
 `Moment.real` is the machine's steady clock in seconds: heartbeats, patience, `due`. Rates and
 `lifetime` in `limits` are reckoned in market time.
+
+**Pairs come and go.** `world.market.listings` and `symbols` are what the exchange knows now;
+`world.market.trades(pair)` is false where trading has ended, which instruments tell in the
+exchange's own words. Bars before the listing and after its end do not exist: `bars`, `backwards`
+and `latest` leave them out, and history is read by nothing else, so that faults can falsify it.
 
 **What is UNKNOWN on a card** is given the most adverse plausible form, and the dialect's
 docstring says so.
@@ -76,6 +83,9 @@ class World:
     `http_url` and `ws_url` are this market's own roots (`http://127.0.0.1:8460/okx_spot`), for
     exchanges that tell their addresses. `refuses(trading_pair, interval)` is true when a fault
     wants a subscription refused: answer as the exchange does to a channel that does not exist.
+    `skips(trading_pair, interval, open_time)` is true when a fault keeps that bar off the stream:
+    leave it out wherever a frame carries it beside the candle that is pushed. `offset` is by how
+    many seconds the exchange's clock is wrong; times that the exchange tells come from `told`.
     """
 
     now: Moment
@@ -83,6 +93,13 @@ class World:
     http_url: str
     ws_url: str
     refuses: Callable[[str, str], bool]
+    skips: Callable[[str, str, int], bool] = lambda *_: False
+    offset: float = 0.0
+
+    @property
+    def told(self) -> Moment:
+        """The moment by the exchange's clock: for event times and the server's time, not bars."""
+        return Moment(self.now.market + self.offset, self.now.real)
 
 
 # --- HTTP
@@ -112,7 +129,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """An answer. `body` is bytes or text as they are, anything else becomes JSON."""
+    """An answer. `body` is bytes or text as they are, anything else becomes JSON.
+
+    `rows`: where in `body` the list of candles is: its key, or "" where the body is that list.
+    """
 
     body: object
     status: int = 200
@@ -120,6 +140,7 @@ class HttpReply:
     charges: tuple[Charge, ...] = ()
     trading_pair: str | None = None
     interval: str | None = None
+    rows: str | None = None
 
 
 # --- WebSocket
@@ -205,6 +226,14 @@ class Conversation(ABC):
     @abstractmethod
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Return the frames that carry this candle: usually one."""
+
+    def expired(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (where `tokens`)
+        """Return how the exchange ends a connection whose token is no longer good."""
+        return (Close(),)
+
+    def leaving(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (where `notice`)
+        """Return the exchange's notice that it will close this connection soon."""
+        return ()
 
     def flooded(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
         """Return the exchange's reaction to more messages than `limits.messages` allows."""
@@ -301,6 +330,18 @@ class Dialect(ABC):
     """Whether the exchange's rate-limit replies usually carry Retry-After."""
     book: str | None = None
     """Markets with the same book have the same trades; None: the market's own."""
+    upcoming: tuple[Listing, ...] = ()
+    """Pairs that are listed when the fault `list` wants it."""
+    streams: bool = True
+    """Whether there is a WebSocket."""
+    compresses: bool = False
+    """Whether messages are compressed (permessage-deflate) for clients who offer it."""
+    tokens: bool = False
+    """Whether a WebSocket needs a token: then `revoke` works."""
+    notice: float | None = None
+    """Market seconds from `Conversation.leaving` to the close; None: no notice is ever sent."""
+    resends: bool = False
+    """Whether a bar that changed after its close is sent again on its channel."""
 
     @abstractmethod
     def answer(self, request: HttpRequest, world: World) -> HttpReply:
@@ -318,6 +359,13 @@ class Dialect(ABC):
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return the rate-limit reply; `retry_after` in real seconds goes into the header."""
 
+    def banned(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+        """Return the reply to a banned address: requests and handshakes; seconds as above."""
+        return HttpReply("Forbidden", 403, retry_header(retry_after))
+
+    def revoke(self) -> None:  # noqa: B027  (a hook)
+        """Forget every token that was given out; only where `tokens`."""
+
     def server_error(self, world: World) -> HttpReply:  # noqa: ARG002  (most have no own form)
         """Return the reply of an exchange in trouble."""
         return HttpReply("Service Unavailable", 503)
@@ -329,6 +377,11 @@ class Dialect(ABC):
     def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
         """Return headers that tell how much of a pool is used in the running window."""
         return {}
+
+
+def retry_header(seconds: int | None) -> Mapping[str, str]:
+    """Return the header Retry-After, or none."""
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def text(value: Decimal, digits: int) -> str:

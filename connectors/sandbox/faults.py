@@ -1,29 +1,39 @@
-"""Misbehaviours on request. Pure; told the time, which is real time in seconds.
+"""Misbehaviours on request: what all have in common. Pure; told the time: real, in seconds.
 
-One kind is one small class here: it overrides the hooks that it needs, and is then listed by
-`/-/faults` and accepted there. Who calls the hooks, and when:
+One kind is one small class in `faults_socket`, `faults_stream`, `faults_rest` or `faults_market`:
+it overrides the hooks that it needs, and is then listed by `/-/faults` and accepted there. Who
+calls the hooks, and when:
 
-* `strike`: once at `due`, then `cuts` for each open connection; true cuts it off without goodbye;
-* `admits`: for each handshake; false refuses it;
+* `strike`: once at `due`; then `change` for each market, and `hit` for each open connection for
+  which `strikes` is true. When a fault is deleted, `finish` and once more `change`;
+* `turns_away`: for each handshake; a reply refuses it. `welcome`: for each that was accepted;
 * `refuses`: for each subscription that a client asks for;
+* `skips`: for each bar that is to be pushed; true keeps all its frames off the stream;
 * `frames`: for each push, with the frames that would be sent; gives those that are;
-* `reply`: for each REST reply, before it is sent.
+* `lag` and `copies`: for each push, when its frames are sent, and how often;
+* `offset`: for all that tells the exchange's time;
+* `history`: for each reading of candles by REST, before it is done;
+* `reply`: for each REST reply, before it is sent; `holds` tells how long it waits then.
 
 When a fault acts is its `Schedule`. Without `every` it acts from its order on, with `every` at
 each multiple of it, `count` times. What lasts, lasts `duration` each time: for ever where it is
 absent, half the period where `every` is given. `match` is `PAIR:INTERVAL` or `PAIR`, either
-with `*` and `?`.
+with `*` and `?`. Everything else that a kind may be told, its docstring names.
+
+The truth changes with `no_trades`, `late_correction`, `delist` and `list`, which concern every
+market of the same book. All other kinds falsify only what is sent.
 """
 
 import random
-import re
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import ceil, inf
-from typing import ClassVar
+from math import inf
+from typing import ClassVar, Protocol
 
-from connectors.sandbox.dialect import Channel, Dialect, Frame, HttpReply, World
+from connectors.sandbox.dialect import Channel, Dialect, Frame, HttpReply, Moment, Push, World
+from connectors.sandbox.market import Market, Stretch
 
 
 @dataclass(slots=True)
@@ -58,6 +68,11 @@ class Schedule:
         begun = self.occurrences(now)
         return max(0.0, self.begin(begun) + self.lasts - now) if begun else 0.0
 
+    def next_begin(self, done: int) -> float | None:
+        """Return when the occurrence after `done` of them begins, or None."""
+        most = 1 if self.every is None else self.count
+        return None if done == most else self.begin(done + 1)
+
     def over(self, now: float) -> bool:
         """Return whether nothing more will come of it."""
         last = 1 if self.every is None else self.count
@@ -66,7 +81,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it came: see `Schedule` for the times; `options` are the kind's own."""
+    """An order as it came: see `Schedule` for the times; `options` are the kind's own.
+
+    `speed` is how many seconds of market time pass in a real one.
+    """
 
     kind: str
     market: str | None
@@ -74,6 +92,34 @@ class Order:
     seed: int
     schedule: Schedule
     options: Mapping[str, object]
+    speed: float = 1.0
+
+    def number(self, name: str, default: float) -> float:
+        """Return an option that is a number."""
+        return float(str(self.options.get(name, default)))
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return an option that is true or false."""
+        return bool(self.options.get(name, default))
+
+
+class Victim(Protocol):
+    """What can be done to an open connection."""
+
+    def cut(self) -> None:
+        """Cut it off, as a broken network does."""
+
+    def freeze(self) -> None:
+        """Let nothing come any more, nor be answered, while TCP stays."""
+
+    def expire(self) -> None:
+        """End it as the exchange does when its token is no longer good."""
+
+    def leave(self, seconds: float) -> None:
+        """Give the exchange's notice, and close so many real seconds later."""
+
+    def send_again(self, trading_pair: str, time: float) -> None:
+        """Send the closed bars of this pair again that contain the market time `time`."""
 
 
 class Fault:
@@ -81,6 +127,15 @@ class Fault:
 
     kind: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
+    on_stream: ClassVar[bool] = False
+    """Whether it does nothing without a WebSocket."""
+    whole_book: ClassVar[bool] = False
+    """Whether it concerns every market with the same trades."""
+
+    @classmethod
+    def unfit(cls, dialect: Dialect) -> str | None:
+        """Return why this market cannot misbehave so, or None."""
+        return "has no WebSocket" if cls.on_stream and not dialect.streams else None
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -93,8 +148,12 @@ class Fault:
             return True
         if trading_pair is None:
             return False
-        pair, _, wanted = self.order.match.partition(":")
-        return fnmatchcase(trading_pair, pair) and fnmatchcase(interval or "", wanted or "*")
+        wanted = self.order.match.partition(":")[2] or "*"
+        return self.covers(trading_pair) and fnmatchcase(interval or "", wanted)
+
+    def covers(self, trading_pair: str) -> bool:
+        """Return whether `match` covers some interval of this pair."""
+        return fnmatchcase(trading_pair, (self.order.match or "*").partition(":")[0])
 
     def acts(self, now: float) -> bool:
         """Return whether an occurrence is running."""
@@ -109,210 +168,141 @@ class Fault:
         """When `strike` wants to be called next, or None."""
         return None
 
-    def strike(self, now: float) -> None:
+    def strike(self, now: Moment) -> None:
         """Take note that `due` has come."""
 
-    def cuts(self, channels: Iterable[Channel]) -> bool:  # noqa: ARG002
-        """Return whether a connection with these channels is cut off now."""
-        return False
+    def finish(self) -> None:
+        """Take note that the fault was deleted."""
 
-    def admits(self, now: float) -> bool:  # noqa: ARG002
-        """Return whether a new connection is let in."""
-        return True
+    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:
+        """Change the market itself."""
+
+    def strikes(self, channels: Iterable[Channel]) -> bool:
+        """Return whether a connection with these channels is hit."""
+        if self.order.match is None:
+            return True
+        return any(self.concerns(channel.trading_pair, channel.interval) for channel in channels)
+
+    def hit(self, victim: Victim, dialect: Dialect) -> None:
+        """Do to a connection what is to be done to it."""
+
+    def turns_away(self, dialect: Dialect, world: World) -> HttpReply | None:  # noqa: ARG002
+        """Return the reply that a handshake is refused with, or None."""
+        return None
+
+    def welcome(self, victim: Victim, now: float) -> None:
+        """Do something to a connection that is just being accepted."""
 
     def refuses(self, trading_pair: str, interval: str, now: float) -> bool:  # noqa: ARG002
         """Return whether this subscription is refused."""
         return False
 
-    def frames(self, frames: list[Frame], channel: Channel, now: float) -> list[Frame]:  # noqa: ARG002
+    def skips(self, trading_pair: str, interval: str, open_time: int, now: float) -> bool:  # noqa: ARG002
+        """Return whether no frame of this bar comes."""
+        return False
+
+    def frames(self, frames: list[Frame], push: Push, now: float) -> list[Frame]:  # noqa: ARG002
         """Return what is sent in place of these frames."""
         return frames
+
+    def lag(self, channel: Channel, now: float) -> float:  # noqa: ARG002
+        """Return by how many seconds frames are held up; nothing of the channel overtakes them."""
+        return 0.0
+
+    def copies(self, channel: Channel, now: float) -> tuple[float, ...]:  # noqa: ARG002
+        """Return after how many seconds each copy of a frame goes, whatever is sent meanwhile."""
+        return (0.0,)
+
+    def offset(self, now: float) -> float:  # noqa: ARG002
+        """Return by how many seconds the exchange's clock is wrong."""
+        return 0.0
+
+    def history(
+        self,
+        asked: Stretch,
+        trading_pair: str,  # noqa: ARG002
+        interval: str,  # noqa: ARG002
+        length: int,  # noqa: ARG002  (of a bar, in seconds)
+        now: float,  # noqa: ARG002
+    ) -> Stretch:
+        """Return the stretch of candles that is read in place of the one asked for."""
+        return asked
+
+    def holds(self, reply: HttpReply, now: float) -> float:  # noqa: ARG002
+        """Return how many seconds this reply is held back."""
+        return 0.0
 
     def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:  # noqa: ARG002
         """Return what is answered in place of this reply."""
         return reply
 
 
-class Drop(Fault):
-    """Cuts connections off, those with a matching subscription; for `duration` none comes in."""
+class Blow(Fault):
+    """A kind whose occurrences are moments; what lasts beside them does so for `duration`, or not.
 
-    kind = "drop"
+    `struck` is how many occurrences there were.
+    """
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
         if self.schedule.duration is None:
             self.schedule.duration = 0.0
-        self._done = 0
+        self.struck = 0
 
     def over(self, now: float) -> bool:
         """Return whether all occurrences came, and were acted upon."""
-        return super().over(now) and self._done >= self.schedule.occurrences(now)
+        return super().over(now) and self.struck >= self.schedule.occurrences(now)
 
     @property
     def due(self) -> float | None:
         """The begin of the next occurrence."""
-        most = 1 if self.schedule.every is None else self.schedule.count
-        return None if self._done == most else self.schedule.begin(self._done + 1)
+        return self.schedule.next_begin(self.struck)
 
-    def strike(self, now: float) -> None:
-        """Count the occurrence."""
-        self._done = self.schedule.occurrences(now)
-
-    def cuts(self, channels: Iterable[Channel]) -> bool:
-        """Cut what carries a matching subscription."""
-        if self.order.match is None:
-            return True
-        return any(self.concerns(channel.trading_pair, channel.interval) for channel in channels)
-
-    def admits(self, now: float) -> bool:
-        """Keep everybody out while it lasts."""
-        return self.order.match is not None or not self.acts(now)
+    def strike(self, now: Moment) -> None:
+        """Count the occurrences."""
+        self.struck = self.schedule.occurrences(now.real)
 
 
-class Stall(Fault):
-    """The connection lives and answers, but no candle comes."""
-
-    kind = "stall"
-
-    def frames(self, frames: list[Frame], channel: Channel, now: float) -> list[Frame]:
-        """Hold the candles back; they are lost."""
-        stalled = self.acts(now) and self.concerns(channel.trading_pair, channel.interval)
-        return [] if stalled else frames
-
-
-class SilentSubscription(Fault):
-    """Subscriptions are confirmed and never served, nor later: until they are asked for anew."""
-
-    kind = "silent_subscription"
+class Spell(Fault):
+    """A kind that changes the market when an occurrence begins, and back when it ends."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(order)
-        self._silenced: set[Channel] = set()
+        self.struck = 0
+        self._running = False
 
-    def over(self, now: float) -> bool:
-        """Stay as long as a silenced subscription may live: until the fault is deleted."""
-        return super().over(now) and not self._silenced
+    def over(self, now: float) -> bool:  # noqa: ARG002  (counted, not timed)
+        """Return whether the last occurrence has ended."""
+        return not self._running and self.due is None
 
-    def frames(self, frames: list[Frame], channel: Channel, now: float) -> list[Frame]:
-        """Silence what is served while it acts, for good."""
-        if self.acts(now) and self.concerns(channel.trading_pair, channel.interval):
-            self._silenced.add(channel)
-        return [] if channel in self._silenced else frames
+    @property
+    def due(self) -> float | None:
+        """The end of the running occurrence, or the begin of the next."""
+        if not self._running:
+            return self.schedule.next_begin(self.struck)
+        end = self.schedule.begin(self.struck) + self.schedule.lasts
+        return None if end == inf else end
 
+    def strike(self, now: Moment) -> None:  # noqa: ARG002  (begin and end take turns)
+        """Begin, or end."""
+        self._running = not self._running
+        self.struck += self._running
 
-class Refuse(Fault):
-    """Subscriptions are refused as if the channel did not exist."""
+    def finish(self) -> None:
+        """End, if it is running."""
+        self._running = False
 
-    kind = "refuse"
+    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:  # noqa: ARG002
+        """Change the market, or change it back."""
+        if self._running:
+            self.begin(market, now.market)
+        else:
+            self.end(market, now.market)
 
-    def refuses(self, trading_pair: str, interval: str, now: float) -> bool:
-        """Refuse while it acts."""
-        return self.acts(now) and self.concerns(trading_pair, interval)
+    @abstractmethod
+    def begin(self, market: Market, at: float) -> None:
+        """Change this market at market time `at`."""
 
-
-class Garble(Fault):
-    """Candle frames are broken: the next one at each occurrence, or `count` without `every`."""
-
-    kind = "garble"
-
-    def __init__(self, order: Order) -> None:
-        super().__init__(order)
-        self._done = 0
-
-    def over(self, now: float) -> bool:
-        """Return whether all frames are broken that were to be."""
-        count = self.schedule.count
-        used_up = count is not None and self._done >= count
-        return used_up or (self.schedule.every is None and self.schedule.over(now))
-
-    def frames(self, frames: list[Frame], channel: Channel, now: float) -> list[Frame]:
-        """Break each of these frames, if one is due."""
-        if not frames or not self._due(now):
-            return frames
-        if not self.concerns(channel.trading_pair, channel.interval):
-            return frames
-        self._done += 1
-        return [garbled(frame, self.random) for frame in frames]
-
-    def _due(self, now: float) -> bool:
-        if self.schedule.every is None:
-            return self.acts(now) and not self.over(now)
-        return self.schedule.occurrences(now) > self._done
-
-
-class RateLimit(Fault):
-    """REST requests are refused for being too many.
-
-    `retry_after`: true or false puts the header in or leaves it out, a number is put in; absent,
-    the exchange's habit decides. It tells the real seconds that the fault lasts yet.
-    """
-
-    kind = "rate_limit"
-    options = ("retry_after",)
-
-    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:
-        """Answer with the exchange's rate-limit reply while it acts."""
-        left = self.schedule.left(world.now.real)
-        if not left or not self.concerns(reply.trading_pair, reply.interval):
-            return reply
-        return dialect.slow_down(self._retry_after(left, dialect), world)
-
-    def _retry_after(self, left: float, dialect: Dialect) -> int | None:
-        wanted = self.order.options.get("retry_after", dialect.retry_after)
-        if isinstance(wanted, bool):
-            return max(1, ceil(min(left, 60.0))) if wanted else None
-        return ceil(float(str(wanted)))
-
-
-class ServerError(Fault):
-    """REST requests are answered with HTTP 500, 502, 503 or 504."""
-
-    kind = "server_error"
-
-    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:
-        """Answer with an error while it acts."""
-        if not self.acts(world.now.real):
-            return reply
-        if not self.concerns(reply.trading_pair, reply.interval):
-            return reply
-        trouble = dialect.server_error(world)
-        return HttpReply(trouble.body, self.random.choice((500, 502, 503, 504)), trouble.headers)
-
-
-def kinds() -> dict[str, type[Fault]]:
-    """Return the kinds that work, by name."""
-    return {kind.kind: kind for kind in Fault.__subclasses__()}
-
-
-# --- broken frames: each so that nobody can take it for a whole one with other figures
-
-_Breaker = Callable[[bytes, random.Random], bytes]
-
-
-def _cut(frame: bytes, luck: random.Random) -> bytes:
-    return frame[: luck.randrange(1, max(2, len(frame)))]
-
-
-def _scrambled(frame: bytes, luck: random.Random) -> bytes:
-    letters = bytearray(frame)
-    for _ in range(8):
-        letters[luck.randrange(len(letters))] = luck.randrange(1, 9)
-    return bytes(letters)
-
-
-def _no_numbers(frame: bytes, luck: random.Random) -> bytes:  # noqa: ARG001  (a breaker)
-    return re.sub(rb"[0-9]", b"x", frame)
-
-
-def _something_else(frame: bytes, luck: random.Random) -> bytes:  # noqa: ARG001  (a breaker)
-    return luck.choice((b"", b"null", b"[]", b"{}", b"[[]]", b'"x"', b"0", b"<html></html>"))
-
-
-_BREAKERS: tuple[_Breaker, ...] = (_cut, _scrambled, _no_numbers, _something_else)
-
-
-def garbled(frame: Frame, luck: random.Random) -> Frame:
-    """Return the frame broken in one of several ways; text stays text."""
-    raw = frame.encode() if isinstance(frame, str) else frame
-    broken = luck.choice(_BREAKERS)(raw, luck)
-    return broken.decode("ascii", "replace") if isinstance(frame, str) else broken
+    @abstractmethod
+    def end(self, market: Market, at: float) -> None:
+        """Change it back."""

@@ -46,6 +46,13 @@ class Feed:
         if not dialect.opens_with_current:
             self._sent = self._state(channel.since).trades
 
+    def again(self, time: float, now: Moment) -> None:
+        """Send the closed bar that contains the market time `time` once more, as it is now."""
+        open_time = self._grid.floor(time)
+        if self._grid.floor(self.channel.since) <= open_time < self._open:
+            self._ended.appendleft(_Ended(open_time, now.market, first=False))
+            self.due = now.real
+
     def step(self, now: Moment) -> list[Push]:
         """Return what is due at `now`, in the order in which it is sent."""
         self._roll(now)
@@ -60,8 +67,16 @@ class Feed:
         """Whether the running bar waits for the last frame of the one before."""
         return bool(self._ended) and self._closing is not None and not self._closing.overlaps
 
+    @property
+    def _asked(self) -> tuple[str, str]:
+        return self.channel.trading_pair, self.channel.interval
+
     def _state(self, at: float) -> Bar:
-        return self._market.state(self.channel.trading_pair, self.channel.interval, self._open, at)
+        return self._market.state(*self._asked, self._open, at)
+
+    def _sent_at_all(self, bar: Bar) -> bool:
+        flat = self._quiet and self._market.exists(*self._asked, bar.open_time)
+        return bool(bar.trades) or flat
 
     def _push(self, bar: Bar, *, first: bool, closed: bool = False) -> Push:
         new = first and bar.open_time >= self.channel.since
@@ -85,10 +100,8 @@ class Feed:
         pushes = []
         while self._ended and self._ended[0].due <= now.market:
             ended = self._ended.popleft()
-            bar = self._market.bar(
-                self.channel.trading_pair, self.channel.interval, ended.open_time
-            )
-            if bar.trades or self._quiet:
+            bar = self._market.state(*self._asked, ended.open_time, now.market)
+            if self._sent_at_all(bar):
                 flagged = self._closing is not None and self._closing.flagged
                 pushes.append(self._push(bar, first=ended.first, closed=flagged))
         return pushes
@@ -97,7 +110,7 @@ class Feed:
         if self._sent is not None and now.real < self._next_update:
             return []
         bar = self._state(now.market)
-        if self._sent is None and not bar.trades and not self._quiet:
+        if self._sent is None and not self._sent_at_all(bar):
             return []
         first, changed = self._sent is None, bar.trades != self._sent
         self._next_update = now.real + self._cadence

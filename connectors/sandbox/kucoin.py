@@ -19,6 +19,10 @@ What the card calls UNKNOWN or disputed, and what is done here:
 
 * Unknown spot symbols, unknown intervals, and topics joined by commas on spot: acknowledged, then
   silent. Spot `1month` live (one source): likewise.
+* A pair whose trading has ended: `enableTrading` false, on perpetuals the status `Closed`; its
+  history stays, its topics are acknowledged and silent.
+* A ban: HTTP 403 with a made-up body. A token that expires: error 401, then closed.
+* Perpetuals send a corrected bar again; spot does not.
 * A bad token: error 401, then closed. Too many topics: error 400. A missing or malformed
   parameter: code 400100. The texts of these are invented.
 * Limits: the older, lower ones (50 connections, 30 new ones a minute, 300 topics each).
@@ -62,8 +66,8 @@ from connectors.sandbox.dialect import (
     plain,
 )
 from connectors.sandbox.grid import DAY, Fixed, Step, steps
-from connectors.sandbox.listing import Listing, listed
-from connectors.sandbox.market import FIRST_OPEN, Bar
+from connectors.sandbox.listing import UPCOMING, Listing, listed
+from connectors.sandbox.market import FIRST_OPEN, Bar, Market
 
 PING_INTERVAL, PING_TIMEOUT = 18_000, 10_000
 """What the token's reply tells the client, in milliseconds of real time."""
@@ -153,7 +157,7 @@ def _spot_symbol(listing: Listing, *, trading: bool = True) -> dict[str, object]
     }
 
 
-def _contract(listing: Listing) -> dict[str, object]:
+def _contract(listing: Listing, *, trading: bool) -> dict[str, object]:
     inverse = _is_inverse(listing)
     base = "XBT" if listing.base == "BTC" else listing.base
     return {
@@ -169,7 +173,7 @@ def _contract(listing: Listing) -> dict[str, object]:
         "multiplier": -1.0 if inverse else float(listing.lot),
         "isQuanto": not inverse,
         "isInverse": inverse,
-        "status": "Open",
+        "status": "Open" if trading else "Closed",
         "nextFundingRateTime": 25_481_884,
     }
 
@@ -185,12 +189,18 @@ _NOT_TRADING = Listing(
 """In the recorded list of symbols, with `enableTrading` false; it has no candles here."""
 
 
-def _spot_symbols(listings: Iterable[Listing]) -> list[dict[str, object]]:
-    return [*map(_spot_symbol, listings), _spot_symbol(_NOT_TRADING, trading=False)]
+def _spot_symbols(market: Market) -> list[dict[str, object]]:
+    listed_ones = [
+        _spot_symbol(listing, trading=market.trades(name))
+        for name, listing in market.listings.items()
+    ]
+    return [*listed_ones, _spot_symbol(_NOT_TRADING, trading=False)]
 
 
-def _contracts(listings: Iterable[Listing]) -> list[dict[str, object]]:
-    return list(map(_contract, listings))
+def _contracts(market: Market) -> list[dict[str, object]]:
+    return [
+        _contract(listing, trading=market.trades(name)) for name, listing in market.listings.items()
+    ]
 
 
 # --- candles
@@ -272,7 +282,7 @@ class KucoinConversation(Conversation):
         ident = str(asked.get("id", self._new_id()))
         match asked.get("type"):
             case "ping":
-                pong = {"id": ident, "type": "pong", "timestamp": int(world.now.market * 1e6)}
+                pong = {"id": ident, "type": "pong", "timestamp": int(world.told.market * 1e6)}
                 return (Send(_frame(pong)),)
             case "subscribe" | "unsubscribe" as wish:
                 return self._change(wish, ident, asked, world)
@@ -287,6 +297,10 @@ class KucoinConversation(Conversation):
         self.due = world.now.real + LAST_GRACE
         timeout = {"type": "error", "code": 400, "data": "ping timeout"}
         return (Send(_frame(timeout)),)
+
+    def expired(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (it tells no time)
+        """Send the client away for a new token."""
+        return Send(_error(self._connect_id, 401, "token is expired")), Close(1000, "Bye")
 
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Carry a candle as this socket does."""
@@ -351,8 +365,8 @@ def _error(ident: str, code: int, text: str) -> str:
 
 
 def _spot_frames(conversation: KucoinConversation, push: Push, world: World) -> list[Frame]:
-    topic, now = push.channel.name, world.now.market
-    symbol = world.market.listings[push.channel.trading_pair].symbol
+    topic, now = push.channel.name, world.told.market
+    symbol = world.market.listing(push.channel.trading_pair).symbol
     if not conversation.opens(push, world):
         return [_spot_frame(topic, "trade.candles.update", symbol, push.bar, now)]
     bars = [*_empty_before(push, world), push.bar]
@@ -362,14 +376,16 @@ def _spot_frames(conversation: KucoinConversation, push: Push, world: World) -> 
 def _empty_before(push: Push, world: World) -> Iterator[Bar]:
     pair, interval = push.channel.trading_pair, push.channel.interval
     before = SPOT_INTERVALS[interval].floor(push.bar.open_time - 1)
+    if world.skips(pair, interval, before) or not world.market.exists(pair, interval, before):
+        return
     bar = world.market.bar(pair, interval, before)
     if not bar.trades:
         yield bar
 
 
 def _perpetual_frames(_: KucoinConversation, push: Push, world: World) -> list[Frame]:
-    listing = world.market.listings[push.channel.trading_pair]
-    return [_perpetual_frame(push.channel.name, listing, push.bar, world.now.market)]
+    listing = world.market.listing(push.channel.trading_pair)
+    return [_perpetual_frame(push.channel.name, listing, push.bar, world.told.market)]
 
 
 SPOT_SOCKET = Socket(
@@ -421,19 +437,10 @@ def _newest(
     world: World, listing: Listing, interval: str, first: int, last: float, most: int
 ) -> list[Bar]:
     """Return the newest bars with trades and open time in `[first, last]`, newest first."""
-    return list(islice(_backwards(world, listing, interval, max(first, FIRST_OPEN), last), most))
-
-
-def _backwards(
-    world: World, listing: Listing, interval: str, first: int, last: float
-) -> Iterator[Bar]:
-    grid, now = world.market.intervals[interval], world.now.market
-    open_time = grid.floor(min(last, now))
-    while open_time >= first:
-        bar = world.market.state(listing.trading_pair, interval, open_time, now)
-        if bar.trades:
-            yield bar
-        open_time = grid.floor(open_time - 1)
+    every = world.market.backwards(
+        listing.trading_pair, interval, max(first, FIRST_OPEN), last, world.now.market
+    )
+    return list(islice((bar for bar in every if bar.trades), most))
 
 
 def _spot_candles(query: Mapping[str, str], world: World) -> HttpReply:
@@ -468,6 +475,7 @@ def _candles(
         charges=(Charge(_POOL, _CANDLES_WEIGHT),),
         trading_pair=listing.trading_pair,
         interval=interval,
+        rows="data",
     )
 
 
@@ -485,6 +493,8 @@ class Kucoin(Dialect):
     quiet = Quiet(stream=False, history=False)
     opens_with_current = False
     retry_after = True  # told in its own header
+    compresses = True
+    tokens = True
     limits = Limits(
         connections=50,
         attempts=Rate(30, 60),
@@ -497,6 +507,7 @@ class Kucoin(Dialect):
 
     def __init__(self) -> None:
         self._tokens: dict[str, float] = {}
+        self._written = count()
         self._connections = count(1)
 
     def cadence(self, interval: str) -> float:  # noqa: ARG002  (the same for all)
@@ -531,6 +542,10 @@ class Kucoin(Dialect):
         wait = {} if retry_after is None else {"gw-ratelimit-reset": str(retry_after * 1_000)}
         return HttpReply({"code": "429000", "msg": "Too Many Requests"}, 429, wait)
 
+    def revoke(self) -> None:
+        """Forget every token that was given out."""
+        self._tokens.clear()
+
     def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
         """Return the three headers of every reply."""
         period = int(_POOL_RATE.seconds * 1_000)
@@ -541,7 +556,7 @@ class Kucoin(Dialect):
         }
 
     def _token(self, _: Mapping[str, str], world: World) -> HttpReply:
-        token = _written(f"{self.market}:{len(self._tokens)}")
+        token = _written(f"{self.market}:{next(self._written)}")
         self._tokens[token] = world.now.market
         server = {
             "endpoint": f"{world.ws_url}/",
@@ -559,6 +574,7 @@ class KucoinSpot(Kucoin):
     market = "kucoin_spot"
     intervals = SPOT_INTERVALS
     listings = _SPOT
+    upcoming = listed("USDT", "{}-{}".format, coins=UPCOMING)
     socket = SPOT_SOCKET
     push_every = 0.1  # "real time"
 
@@ -580,6 +596,8 @@ class KucoinPerpetual(Kucoin):
     market = "kucoin_perpetual"
     intervals = PERPETUAL_INTERVALS
     listings = _LINEAR + _INVERSE
+    upcoming = listed("USDT", _contract_name, coins=UPCOMING)
+    resends = True
     closing = Closing(delay=(0.0, 20.5), flagged=False, overlaps=True)
     socket = PERPETUAL_SOCKET
     push_every = 1.0
@@ -594,15 +612,15 @@ class KucoinPerpetual(Kucoin):
 
 
 def _symbols(_: Mapping[str, str], world: World) -> HttpReply:
-    return _given(_spot_symbols(world.market.listings.values()))
+    return _given(_spot_symbols(world.market))
 
 
 def _active(_: Mapping[str, str], world: World) -> HttpReply:
-    return _given(_contracts(world.market.listings.values()))
+    return _given(_contracts(world.market))
 
 
 def _tickers(_: Mapping[str, str], world: World) -> HttpReply:
-    return _given({"time": world.now.millis, "ticker": []})
+    return _given({"time": world.told.millis, "ticker": []})
 
 
 def _not_found() -> HttpReply:

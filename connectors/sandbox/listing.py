@@ -78,12 +78,16 @@ COINS = (
 )
 """Twelve coins; the last two are quiet."""
 
+UPCOMING = (Coin("SUI", "3.4120", "0.0001", "0.1", 15), Coin("NEAR", "5.610", "0.001", "0.1", 9))
+"""Coins that are not listed yet."""
+
 
 def listed(
     quote: str,
     symbol: Callable[[str, str], str],
     *,
     lots: dict[str, str] | None = None,
+    coins: tuple[Coin, ...] = COINS,
 ) -> tuple[Listing, ...]:
     """Return a listing of every coin against `quote`; `symbol(base, quote)` spells it.
 
@@ -99,5 +103,5 @@ def listed(
             lot=Decimal(lots.get(coin.name, coin.lot)),
             trades_per_minute=coin.trades_per_minute,
         )
-        for coin in COINS
+        for coin in coins
     )

@@ -19,6 +19,9 @@ What the card calls UNKNOWN or disputed, and what is done here:
 * Two rows in one frame at a bar's end (not proven): so at each fourth bar, newest first.
 * Rate limit inside HTTP 200 or as 429: by turns.
 * Beyond 480 requests an hour the reaction is not stated: closed with 4008.
+* A pair whose trading has ended: state `suspend`; its history stays, its channels are refused.
+* The notice before an upgrade comes on this socket, too; the close after it has code 1001.
+* A ban: HTTP 403 with a made-up body.
 * Weeks begin on Monday, quarters in January, other days count from 1970-01-01: all not proven.
 
 Left out: bars in UTC+8 (`candle1D` and the like, without `utc`) are refused as unknown channels,
@@ -58,9 +61,10 @@ from connectors.sandbox.dialect import (
     Send,
     World,
     plain,
+    retry_header,
 )
 from connectors.sandbox.grid import DAY, Months, Step, steps
-from connectors.sandbox.listing import Listing, listed
+from connectors.sandbox.listing import UPCOMING, Listing, listed
 from connectors.sandbox.market import Bar
 
 CHANNELS = ("/ws/v5/business", "/ws/v5/public")
@@ -140,6 +144,8 @@ _LOTS_A_CONTRACT = 100
 
 _SPOT = listed("USDT", "{}-{}".format)
 _LINEAR = listed("USDT", "{}-{}-SWAP".format, lots={"BTC": "0.0001"})
+_UPCOMING_SPOT = listed("USDT", "{}-{}".format, coins=UPCOMING)
+_UPCOMING_LINEAR = listed("USDT", "{}-{}-SWAP".format, coins=UPCOMING)
 _INVERSE = (
     Listing(
         trading_pair="BTC-USD",
@@ -202,6 +208,9 @@ _INSTRUMENT = {
     "tickSz": "",
     "uly": "",
 }
+
+
+_STATES = {True: "live", False: "suspend"}
 
 
 def _spot_instrument(listing: Listing) -> dict[str, str]:
@@ -310,17 +319,26 @@ class OkxConversation(Conversation):
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Carry the candle; at each fourth bar's end in one frame with the new bar."""
         self._heard(world)
-        listing = world.market.listings[push.channel.trading_pair]
+        listing = world.market.listing(push.channel.trading_pair)
         rows = [self._dialect.row(push.bar, listing, closed=push.closed)]
         if push.closed:
             rows[:0] = self._new_bar(push, listing, world)
         return (_frame({"arg": push.channel.tag, "data": rows}),)
 
+    def leaving(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (it tells no time)
+        """Tell of the upgrade."""
+        text = "The connection will soon be closed for a service upgrade. Please reconnect."
+        notice = {"event": "notice", "code": "64008", "msg": text, "connId": self._connection_id}
+        return (Send(_frame(notice)),)
+
     def _new_bar(self, push: Push, listing: Listing, world: World) -> Iterator[list[str]]:
         bar, interval = push.bar, push.channel.interval
         if bar.open_time // (bar.close_time - bar.open_time) % _TWO_ROWS_EVERY:
             return
-        new = world.market.state(listing.trading_pair, interval, bar.close_time, world.now.market)
+        asked = listing.trading_pair, interval, bar.close_time
+        if world.skips(*asked) or not world.market.exists(*asked):
+            return
+        new = world.market.state(*asked, world.now.market)
         if not new.final:
             yield self._dialect.row(new, listing, closed=False)
 
@@ -341,6 +359,8 @@ class OkxConversation(Conversation):
         if not (self._candles and argument["channel"].startswith("candle")):
             return None
         if interval is None or listing is None or world.refuses(listing.trading_pair, interval):
+            return None
+        if not world.market.trades(listing.trading_pair):
             return None
         tag = {"channel": argument["channel"], "instId": argument["instId"]}
         return Channel(_name(argument), listing.trading_pair, interval, world.now.market, tag)
@@ -430,6 +450,7 @@ class Okx(Dialect):
     figures = Figures(quote_volume=True)
     quiet = Quiet(stream=True, history=True)
     closing = Closing(delay=_CLOSING_DELAY, flagged=True, overlaps=False)
+    notice = 60.0
     limits = Limits(
         attempts=Rate(3, 1),
         rest={
@@ -445,9 +466,11 @@ class Okx(Dialect):
         listings: tuple[Listing, ...],
         volumes: _Figured,
         instrument: Callable[[Listing], dict[str, str]],
+        upcoming: tuple[Listing, ...],
     ) -> None:
         self.market = {"SPOT": "okx_spot", "SWAP": "okx_perpetual"}[kind]
         self.listings = listings
+        self.upcoming = upcoming
         self._kind = kind
         self._volumes = volumes
         self._instrument = instrument
@@ -486,8 +509,8 @@ class Okx(Dialect):
         """Return error 50011, by turns as HTTP 429 and inside HTTP 200."""
         if next(self._refusals) % 2:
             return _fault("50011", "Rate limit reached")
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return HttpReply({"code": "50011", "data": [], "msg": "Too Many Requests"}, 429, headers)
+        body = {"code": "50011", "data": [], "msg": "Too Many Requests"}
+        return HttpReply(body, 429, retry_header(retry_after))
 
     def _candles(self, endpoint: _Endpoint, query: Mapping[str, str], world: World) -> HttpReply:
         listing, interval = self._wanted(endpoint, query, world)
@@ -498,6 +521,7 @@ class Okx(Dialect):
             charges=(Charge(endpoint.pool, 1),),
             trading_pair=listing.trading_pair,
             interval=interval,
+            rows="data",
         )
 
     def _wanted(
@@ -516,8 +540,11 @@ class Okx(Dialect):
     def _instruments(self, query: Mapping[str, str], world: World) -> HttpReply:
         if query.get("instType") not in ("SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"):
             raise _Refused(_fault("51000", "Parameter instType error"))
-        listings = world.market.listings.values() if query["instType"] == self._kind else ()
-        rows = [self._instrument(listing) for listing in listings]
+        listings = world.market.listings if query["instType"] == self._kind else {}
+        rows = [
+            self._instrument(listing) | {"state": _STATES[world.market.trades(name)]}
+            for name, listing in listings.items()
+        ]
         return HttpReply(
             {"code": "0", "data": rows, "msg": ""}, charges=(Charge("instruments", 1),)
         )
@@ -548,6 +575,6 @@ def _reach(endpoint: _Endpoint, interval: str, running: int) -> int:
 
 
 DIALECTS = (
-    partial(Okx, "SPOT", _SPOT, _spot_figures, _spot_instrument),
-    partial(Okx, "SWAP", _LINEAR + _INVERSE, _swap_figures, _swap_instrument),
+    partial(Okx, "SPOT", _SPOT, _spot_figures, _spot_instrument, _UPCOMING_SPOT),
+    partial(Okx, "SWAP", _LINEAR + _INVERSE, _swap_figures, _swap_instrument, _UPCOMING_LINEAR),
 )

@@ -16,7 +16,7 @@ from aiohttp import web
 import connectors.sandbox
 from connectors.sandbox.clock import MarketClock
 from connectors.sandbox.control import routes
-from connectors.sandbox.dialect import Dialect
+from connectors.sandbox.dialect import Dialect, Moment
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.site import MarketSite
 
@@ -125,32 +125,48 @@ class Sandbox:
 
     def behave(self, name: str) -> bool:
         """End a fault; return whether it was active."""
-        return self.faults().pop(name, None) is not None
+        fault = self.faults().pop(name, None)
+        if fault is None:
+            return False
+        fault.finish()
+        for site in self._concerned(fault):
+            fault.change(site.market, site.dialect, self.clock.now())
+        return True
 
     def _concerning(self, market: str) -> list[Fault]:
         if not self._faults:
             return []
-        return [fault for fault in self.faults().values() if fault.order.market in {None, market}]
+        site = self.sites[market]
+        return [fault for fault in self.faults().values() if self._concerns(fault, site)]
+
+    def _concerned(self, fault: Fault) -> list[MarketSite]:
+        return [site for site in self.sites.values() if self._concerns(fault, site)]
+
+    def _concerns(self, fault: Fault, site: MarketSite) -> bool:
+        wanted = fault.order.market
+        if wanted is None or wanted == site.dialect.market:
+            return fault.unfit(site.dialect) is None
+        return fault.whole_book and self.sites[wanted].book == site.book
 
     async def _strike(self) -> None:
         while True:
             self._ordered.clear()
-            now = self.clock.now().real
+            now = self.clock.now()
             for fault in self.faults().values():
-                if fault.due is not None and fault.due <= now:
+                if fault.due is not None and fault.due <= now.real:
                     self._strike_with(fault, now)
             due = min((f.due for f in self.faults().values() if f.due is not None), default=inf)
             with suppress(TimeoutError):
                 left = None if due == inf else max(0.0, due - self.clock.now().real)
                 await asyncio.wait_for(self._ordered.wait(), left)
 
-    def _strike_with(self, fault: Fault, now: float) -> None:
+    def _strike_with(self, fault: Fault, now: Moment) -> None:
         fault.strike(now)
-        for site in self.sites.values():
-            if fault.order.market in {None, site.dialect.market}:
-                for connection in tuple(site.connections):
-                    if fault.cuts(connection.conversation.channels.values()):
-                        connection.cut()
+        for site in self._concerned(fault):
+            fault.change(site.market, site.dialect, now)
+            for connection in tuple(site.connections):
+                if fault.strikes(connection.conversation.channels.values()):
+                    fault.hit(connection, site.dialect)
 
 
 async def serve(

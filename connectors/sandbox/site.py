@@ -1,7 +1,8 @@
 """One market of the sandbox: HTTP requests and handshakes, counted, misbehaving on request."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from itertools import count
 from math import ceil
@@ -20,11 +21,12 @@ from connectors.sandbox.dialect import (
     HttpReply,
     HttpRequest,
     Moment,
+    Push,
     World,
 )
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.journal import ConnectionRecord, Journal
-from connectors.sandbox.market import Market
+from connectors.sandbox.market import Market, Stretch
 
 _numbers = count(1)
 
@@ -49,8 +51,13 @@ class MarketSite:
         self.dialect = dialect
         self.clock = clock
         self.market = Market(
-            dialect.book or dialect.market, dialect.listings, dialect.intervals, seed
+            dialect.book or dialect.market,
+            dialect.listings,
+            dialect.intervals,
+            seed,
+            upcoming=dialect.upcoming,
         )
+        self._history = self.market.through(self._shown)
         self.journal = Journal(dialect.market)
         self.connections: set[Connection] = set()
         self.address = ""
@@ -60,18 +67,37 @@ class MarketSite:
         self._messages = Window(limits.messages) if limits.messages else None
         self._faults = faults
 
+    @property
+    def book(self) -> str:
+        """The name of the book that this market's trades are in."""
+        return self.dialect.book or self.dialect.market
+
     def world(self) -> World:
         """Return what the dialect may know now."""
-        place = f"{self.address}/{self.dialect.market}"
+        place, now = f"{self.address}/{self.dialect.market}", self.clock.now()
         return World(
-            self.clock.now(), self.market, f"http://{place}", f"ws://{place}", self._refuses
+            now=now,
+            market=self.market,
+            http_url=f"http://{place}",
+            ws_url=f"ws://{place}",
+            refuses=self._refuses,
+            skips=self._skips,
+            offset=sum(fault.offset(now.real) for fault in self._faults(self.dialect.market)),
         )
 
-    def filtered(self, frames: list[Frame], channel: Channel, now: Moment) -> list[Frame]:
+    def filtered(self, frames: list[Frame], push: Push, now: Moment) -> list[Frame]:
         """Return what the faults leave of these frames."""
         for fault in self._faults(self.dialect.market):
-            frames = fault.frames(frames, channel, now.real)
+            frames = fault.frames(frames, push, now.real)
         return frames
+
+    def delays(self, channel: Channel, now: Moment) -> tuple[float, list[float]]:
+        """Return by how much a channel's frames are held up, and then each copy of them."""
+        lag, copies = 0.0, [0.0]
+        for fault in self._faults(self.dialect.market):
+            lag += fault.lag(channel, now.real)
+            copies = [a + b for a in copies for b in fault.copies(channel, now.real)]
+        return lag, copies
 
     def message_window(self) -> Window | None:
         """Return the window in which a new connection's messages are counted."""
@@ -85,6 +111,16 @@ class MarketSite:
             for fault in self._faults(self.dialect.market)
         )
 
+    def _skips(self, trading_pair: str, interval: str, open_time: int) -> bool:
+        now, faults = self.clock.now().real, self._faults(self.dialect.market)
+        return any(fault.skips(trading_pair, interval, open_time, now) for fault in faults)
+
+    def _shown(self, trading_pair: str, interval: str, asked: Stretch) -> Stretch:
+        now, length = self.clock.now().real, self.market.intervals[interval].seconds
+        for fault in self._faults(self.dialect.market):
+            asked = fault.history(asked, trading_pair, interval, length, now)
+        return asked
+
     # --- HTTP
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -93,10 +129,14 @@ class MarketSite:
         self.journal.requests[asked.path] += 1
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._handshake(request, asked)
-        return self._response(self._reply(asked))
+        reply = self._reply(asked)
+        response, now = self._response(reply), self.clock.now().real
+        held = sum(fault.holds(reply, now) for fault in self._faults(self.dialect.market))
+        await asyncio.sleep(held)
+        return response
 
     def _reply(self, asked: HttpRequest) -> HttpReply:
-        world = self.world()
+        world = replace(self.world(), market=self._history)
         reply = self.dialect.answer(asked, world)
         for charge in reply.charges:
             pool = self._pools[charge.pool]
@@ -114,7 +154,7 @@ class MarketSite:
 
     def _response(self, reply: HttpReply) -> web.Response:
         world = self.world()
-        headers = {"Date": formatdate(world.now.market, usegmt=True)}
+        headers = {"Date": formatdate(world.told.market, usegmt=True)}
         for name, pool in self._pools.items():
             headers |= self.dialect.budget_headers(name, pool.used, world)
         return _response(reply, headers)
@@ -133,6 +173,8 @@ class MarketSite:
         connection = Connection(self, conversation, request, record)
         self.journal.connections.append(record)
         self.connections.add(connection)
+        for fault in self._faults(self.dialect.market):
+            fault.welcome(connection, self.clock.now().real)
         try:
             return await connection.run()
         finally:
@@ -140,8 +182,9 @@ class MarketSite:
 
     def _admitted(self, asked: HttpRequest) -> Conversation:
         world = self.world()
-        if not all(fault.admits(world.now.real) for fault in self._faults(self.dialect.market)):
-            raise _RefusedError(self.dialect.server_error(world))
+        for fault in self._faults(self.dialect.market):
+            if (refusal := fault.turns_away(self.dialect, world)) is not None:
+                raise _RefusedError(refusal)
         self._count_attempt(world)
         self._count_connections(world)
         accepted = self.dialect.connect(asked, world)

@@ -67,7 +67,8 @@ def _sums(paths: list[Path]) -> list[Path]:
     return list(accumulate(paths, Path.then, initial=STILL))
 
 
-def _trade(move: int, lots: int, taker: bool) -> Path:
+def trade(move: int, lots: int, *, taker: bool) -> Path:
+    """Return one trade: how far it moves the price, its size, and whether the taker bought."""
     bought = lots if taker else 0
     return Path(1, move, move, move, move, lots, move * lots, bought, move * bought)
 
@@ -185,7 +186,7 @@ class Tape:
         times = sorted(self._random.randrange(MINUTE) for _ in range(count))
         drawn = [(self._draw_move(), self._draw_lots(), self._draw_side()) for _ in range(count)]
         return [
-            _Minute(times, [_trade(sign * move, lots, taker) for move, lots, taker in drawn])
+            _Minute(times, [trade(sign * move, lots, taker=taker) for move, lots, taker in drawn])
             for sign in (1, -1)
         ]
 

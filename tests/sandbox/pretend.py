@@ -19,7 +19,10 @@ from connectors.sandbox.dialect import (
     Send,
     World,
 )
+from connectors.sandbox.faults import Fault
 from connectors.sandbox.market import Bar, Market
+from connectors.sandbox.orders import ordered
+from connectors.sandbox.server import dialects
 
 WIRE = Path(__file__).parents[1] / "wire"
 
@@ -88,3 +91,20 @@ def candle(
     """The JSON frame that carries this bar."""
     (frame,) = conversation.candle(Push(channel, bar, closed=closed, first=False), around)
     return json.loads(frame)
+
+
+DIALECTS = {dialect.market: dialect for dialect in dialects()}
+ONE_MINUTE = Channel("btc", "BTC-USDT", "1m", NOON)
+FIVE_MINUTES = Channel("eth", "ETH-USDT", "5m", NOON)
+
+
+def fault(kind: str, speed: float = 1.0, **wish: object) -> Fault:
+    """A fault that was ordered at the real time 100."""
+    return ordered({"kind": kind, **wish}, DIALECTS, 100.0, speed)
+
+
+def push(channel: Channel = ONE_MINUTE, open_time: int = NOON) -> Push:
+    """A candle that is due on a channel of Binance."""
+    market = world(DIALECTS["binance_spot"]).market
+    bar = market.bar(channel.trading_pair, channel.interval, open_time)
+    return Push(channel, bar, closed=False, first=False)

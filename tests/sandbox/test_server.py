@@ -8,139 +8,30 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import aiohttp
 import pytest
 import websockets
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from connectors.sandbox.binance import BinanceConversation
 from connectors.sandbox.dialect import Limits, ServerPing
 from connectors.sandbox.server import Sandbox, dialects, serve
 from tests.sandbox.pretend import NOON
-
-PATIENCE = 20.0
-SPOT = "/binance_spot/stream"
-KLINES = "/binance_spot/api/v3/klines"
-BTC, ETH = "btcusdt@kline_1m", "ethusdt@kline_1m"
-
-
-class Client:
-    """A client of one sandbox: plain HTTP and plain WebSockets."""
-
-    def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
-        self.sandbox = sandbox
-        self.http = http
-
-    async def get(self, path: str, **query: object) -> tuple[int, Any]:
-        """Status and JSON of a reply."""
-        params = {name: str(value) for name, value in query.items()}
-        async with self.http.get(self.sandbox.url + path, params=params) as reply:
-            return reply.status, await reply.json(content_type=None)
-
-    async def fault(self, kind: str, **wish: object) -> str:
-        """Order a fault and return its id."""
-        wish = {"kind": kind, **wish}
-        async with self.http.post(f"{self.sandbox.url}/-/faults", json=wish) as reply:
-            assert reply.status == 200, await reply.text()
-            return str((await reply.json())["id"])
-
-    async def connect(self, path: str = SPOT) -> ClientConnection:
-        """A new WebSocket."""
-        return await connect(self.sandbox.url.replace("http", "ws") + path)
-
-    async def subscribed(self, *streams: str, path: str = SPOT) -> ClientConnection:
-        """A new WebSocket to Binance, whose subscription is confirmed."""
-        socket = await self.connect(path)
-        await socket.send(json.dumps({"method": "SUBSCRIBE", "params": streams, "id": 1}))
-        assert await heard(socket) == {"result": None, "id": 1}
-        return socket
-
-    async def journal(self, market: str) -> Any:
-        """The journal of a market."""
-        return (await self.get("/-/journal", market=market))[1]
-
-
-async def heard(socket: ClientConnection) -> Any:
-    """The next message."""
-    return json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
-
-
-async def closed_bars(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
-    """The next closed bars."""
-    found: list[dict[str, Any]] = []
-    while len(found) < count:
-        message = await heard(socket)
-        if message.get("data", {}).get("k", {}).get("x"):
-            found.append(message["data"]["k"])
-    return found
-
-
-async def silent(socket: ClientConnection, seconds: float) -> bool:
-    """Whether nothing comes for that long."""
-    try:
-        await asyncio.wait_for(socket.recv(), seconds)
-    except TimeoutError:
-        return True
-    return False
-
-
-async def ended(socket: ClientConnection) -> int | None:
-    """The close code, once the connection has ended; None without a goodbye."""
-    async with asyncio.timeout(PATIENCE):
-        try:
-            while True:
-                await socket.recv()
-        except websockets.ConnectionClosed as end:
-            return end.rcvd.code if end.rcvd else None
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110  (asked over HTTP, nobody tells)
-            await asyncio.sleep(0.02)
-
-
-async def _client(speed: float) -> AsyncIterator[Client]:
-    async with Sandbox(0, speed, seed=5, start=NOON) as sandbox, aiohttp.ClientSession() as http:
-        yield Client(sandbox, http)
-
-
-@pytest.fixture
-async def fast() -> AsyncIterator[Client]:
-    """A sandbox where a minute lasts 0.1 s."""
-    async for client in _client(600):
-        yield client
-
-
-@pytest.fixture
-async def slow() -> AsyncIterator[Client]:
-    """A sandbox in real time."""
-    async for client in _client(1):
-        yield client
-
-
-def ticket(bar: dict[str, Any]) -> dict[str, float]:
-    """A Binance bar as the truth has it."""
-    return {
-        "open_time": bar["t"] // 1_000,
-        "close_time": (bar["T"] + 1) // 1_000,
-        "open": float(bar["o"]),
-        "high": float(bar["h"]),
-        "low": float(bar["l"]),
-        "close": float(bar["c"]),
-        "volume": float(bar["v"]),
-        "quote_asset_volume": float(bar["q"]),
-        "n_trades": bar["n"],
-        "taker_buy_base_volume": float(bar["V"]),
-        "taker_buy_quote_volume": float(bar["Q"]),
-        "revision": 0,
-    }
-
+from tests.sandbox.wired import (
+    BTC,
+    ETH,
+    KLINES,
+    PATIENCE,
+    SPOT,
+    Client,
+    closed_bars,
+    ended,
+    eventually,
+    heard,
+    ticket,
+)
 
 # --- candles
 
@@ -376,141 +267,6 @@ async def test_messages_by_address(slow: Client) -> None:
 
 
 # --- faults
-
-
-async def test_drop(fast: Client) -> None:
-    """Dropped connections end without a goodbye, each time, and new ones are let in."""
-    for _ in range(2):
-        socket = await fast.subscribed(BTC)
-        await fast.fault("drop", market="binance_spot")
-        assert await ended(socket) is None
-
-    socket = await fast.subscribed(BTC)
-    assert await closed_bars(socket, 3)
-    connections = (await fast.journal("binance_spot"))["connections"]
-    assert [line["closed_at"] is None for line in connections] == [False, False, True]
-    assert (await fast.get("/-/faults"))[1]["active"] == []
-    await socket.close()
-
-
-async def test_drop_hits_what_matches(fast: Client) -> None:
-    """A drop with a match leaves other connections and other markets alone."""
-    hit = await fast.subscribed(BTC)
-    spared = await fast.subscribed(ETH)
-    other = await fast.subscribed(BTC, path="/binance_us/stream")
-
-    await fast.fault("drop", market="binance_spot", match="BTC-USDT:1m")
-
-    assert await ended(hit) is None
-    assert await closed_bars(spared, 3)
-    assert await closed_bars(other, 3)
-    await spared.close()
-    await other.close()
-
-
-async def test_drop_with_an_outage(fast: Client) -> None:
-    """With a duration nobody gets in until it ends."""
-    socket = await fast.subscribed(BTC)
-    await fast.fault("drop", market="binance_spot", duration=0.3)
-    assert await ended(socket) is None
-
-    with pytest.raises(websockets.InvalidStatus) as refused:
-        await fast.connect()
-
-    assert refused.value.response.status_code == 503
-
-    async def over() -> bool:
-        return not (await fast.get("/-/faults"))[1]["active"]
-
-    await eventually(over)
-    socket = await fast.subscribed(BTC)
-    await socket.close()
-
-
-async def test_stall(fast: Client) -> None:
-    """A stalled connection answers and sends no candle; what closed meanwhile never comes."""
-    socket = await fast.subscribed(BTC)
-    before = (await closed_bars(socket, 2))[-1]
-    name = await fast.fault("stall", market="binance_spot")
-    while not await silent(socket, 0.4):
-        pass
-
-    await socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 9}))
-    assert await heard(socket) == {"result": [BTC], "id": 9}
-    async with fast.http.delete(f"{fast.sandbox.url}/-/faults/{name}") as reply:
-        assert reply.status == 200
-
-    after = (await closed_bars(socket, 1))[0]
-    assert after["t"] > before["t"] + 120_000
-    await socket.close()
-
-
-async def test_silent_subscription(fast: Client) -> None:
-    """One subscription is confirmed and never served, the others on the connection are."""
-    await fast.fault("silent_subscription", market="binance_spot", match="BTC-USDT:1m")
-    socket = await fast.subscribed(BTC, ETH)
-
-    bars = await closed_bars(socket, 6)
-
-    assert {bar["s"] for bar in bars} == {"ETHUSDT"}
-    await socket.close()
-
-
-async def test_refuse(fast: Client) -> None:
-    """A subscription is refused as the exchange refuses."""
-    await fast.fault("refuse", market="binance_spot", match="BTC-USDT:*")
-    socket = await fast.connect()
-    await socket.send(json.dumps({"method": "SUBSCRIBE", "params": [BTC, ETH], "id": 4}))
-
-    error = {"code": 2, "msg": "Invalid request: invalid stream"}
-    assert await heard(socket) == {"error": error, "id": 4}
-    await socket.close()
-
-
-async def test_garble(fast: Client) -> None:
-    """So many frames are broken as were ordered, and the connection lives on."""
-    await fast.fault("garble", market="binance_spot", count=5, seed=11)
-    socket = await fast.subscribed(BTC)
-    good: list[float] = []
-    bad: list[str | bytes] = []
-
-    while len(good) < 10:
-        raw = await asyncio.wait_for(socket.recv(), PATIENCE)
-        try:
-            good.append(float(json.loads(raw)["data"]["k"]["c"]))
-        except (ValueError, KeyError, TypeError):
-            bad.append(raw)
-
-    assert len(bad) == 5
-    await socket.close()
-
-
-@pytest.mark.parametrize("wish", [{}, {"retry_after": 4}, {"retry_after": False}])
-async def test_rate_limit(slow: Client, wish: dict[str, object]) -> None:
-    """REST is refused for a while, with or without Retry-After, then served again."""
-    await slow.fault("rate_limit", market="binance_spot", duration=0.3, **wish)
-    url = f"{slow.sandbox.url}{KLINES}?symbol=BTCUSDT&interval=1m&limit=1"
-
-    async with slow.http.get(url) as reply:
-        found = reply.status, (await reply.json())["code"], reply.headers.get("Retry-After")
-
-    wait = {False: None, 4: "4"}.get(wish.get("retry_after"), "1")  # type: ignore[call-overload]
-    assert found == (429, -1003, wait)
-
-    async def served() -> bool:
-        return (await slow.get(KLINES, symbol="BTCUSDT", interval="1m"))[0] == 200
-
-    await eventually(served)
-    assert (await slow.journal("binance_spot"))["overstepped"] == []
-
-
-async def test_server_error(slow: Client) -> None:
-    """REST requests fail with an error of the 500s; other markets are served."""
-    await slow.fault("server_error", market="binance_spot")
-
-    async with slow.http.get(slow.sandbox.url + KLINES) as reply:
-        assert reply.status in {500, 502, 503, 504}
-    assert (await slow.get("/binance_us/api/v3/exchangeInfo"))[0] == 200
 
 
 async def test_bad_orders(slow: Client) -> None:
