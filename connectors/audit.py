@@ -264,12 +264,12 @@ def verdict(findings: Sequence[Findings]) -> str | None:
         "in Kafka only": sum(each.denied for each in findings),
     }
     parts = [f"{count} {what}" for what, count in counts.items() if count]
-    candles = f"candles that are not as they should be: {', '.join(parts)}" if parts else ""
+    disagreement = f"Kafka and the exchange do not agree: {', '.join(parts)}" if parts else ""
     unread = sum(each.unread is not None for each in findings)
     blind = f"{counted(unread, 'subscription')} could not be compared" if unread else ""
     idle = all(each.idle is not None for each in findings)
     nothing = "there was nothing to compare: see why with each subscription" if idle else ""
-    return "; ".join(filter(None, (candles, blind, nothing))) or None
+    return "; ".join(filter(None, (disagreement, blind, nothing))) or None
 
 
 def as_json(findings: Findings) -> dict[str, Any]:

@@ -361,12 +361,12 @@ def test_verdict() -> None:
     )
 
     assert verdict([bad, bad]) == (
-        "candles that are not as they should be: 2 differing, "
+        "Kafka and the exchange do not agree: 2 differing, "
         "4 missing in Kafka without being declared, 8 in Kafka only"
     )
     assert verdict([Findings(ONE, unread="no answer")]) == "1 subscription could not be compared"
     assert verdict([Findings(ONE, lacking=(lack,)), Findings(ONE, unread="no answer")]) == (
-        "candles that are not as they should be: 2 missing in Kafka without being declared; "
+        "Kafka and the exchange do not agree: 2 missing in Kafka without being declared; "
         "1 subscription could not be compared"
     )
 

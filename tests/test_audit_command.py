@@ -190,7 +190,7 @@ async def test_what_is_amiss(stage: Stage) -> None:
     ]
     assert [each["from"] for each in quiet["lacking_on_rest"]] == [invented * 1000]
     expected = (
-        "candles: candles that are not as they should be: 1 differing, "
+        "candles: Kafka and the exchange do not agree: 1 differing, "
         "1 missing in Kafka without being declared, 1 in Kafka only\n"
     )
     assert (status, said) == (table[0], table[2]) == (1, expected)
