@@ -273,7 +273,9 @@ def _cluster_id(file: Path, brokers: int) -> str:
                 f"{brokers}: ask for as many, or choose another folder"
             )
         return str(known["id"])
-    new = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    new = "-"
+    while new.startswith("-"):  # which Kafka's own tool would take for an option
+        new = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     file.write_text(json.dumps({"id": new, "brokers": brokers}))
     return new
 

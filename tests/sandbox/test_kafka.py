@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from connectors.errors import SetupError, UsageError
 from connectors.sandbox import process
-from connectors.sandbox.kafka import LocalKafka, serve
+from connectors.sandbox.kafka import LocalKafka, _cluster_id, serve
 from tests.oracle import read_topics
 
 # What the command `candles kafka` does, without its command line.
@@ -202,6 +203,13 @@ async def test_serve_notices() -> None:
     await running.result().kill(1)
     with pytest.raises(SetupError, match=r"^Kafka broker 1 has ended by itself"):
         await asyncio.wait_for(serving, 30)
+
+
+def test_no_id_looks_like_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that Kafka's tool would take for an option is never given to a new cluster."""
+    made = iter([uuid.UUID(bytes=bytes([first]) * 16) for first in (0xF8, 0xFB, 0x41)])
+    monkeypatch.setattr(uuid, "uuid4", lambda: next(made))
+    assert _cluster_id(tmp_path / "cluster.json", 1) == "QUFBQUFBQUFBQUFBQUFBQQ"
 
 
 @pytest.mark.slow
