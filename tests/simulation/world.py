@@ -325,8 +325,9 @@ class World:
         """The exchange corrects a closed bar; where frames say closed, by such a frame."""
         flagged = carried.truth.kind.flagged
         faults = self.faults
-        if faults.rest_fails or faults.outages or faults.wrong_page or faults.kills:
-            return
+        rest_fails = faults.rest_fails or faults.outages or faults.wrong_page
+        if rest_fails or faults.kills or faults.kafka_away:
+            return  # nobody would hear of it: that is for the audit
         if self._writing or not (self._connected and self._holding) or not carried.truth.kind.rest:
             return
         if flagged and carried.ledger.coverage.head > slot and not carried.kept.has(slot):
