@@ -7,8 +7,9 @@ lengths go on agreeing. Times are whole milliseconds of UNIX time, `known` and `
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 
 from connectors.sandbox.tape import STILL, Path, Tape, trade
@@ -16,11 +17,11 @@ from connectors.sandbox.tape import STILL, Path, Tape, trade
 
 @dataclass(slots=True)
 class _Halt:
-    """Nothing is traded in `[start, end)`; `missed` is what the tape has there, once it is over."""
+    """Nothing is traded in `[start, end)`; `missed` is what the tape has there, once looked at."""
 
     start: int
     end: float = inf
-    missed: Path = STILL
+    missed: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,13 @@ class _Report:
 
 
 class Book:
-    """All trades of one pair. Halts and reports come in the order of time."""
+    """All trades of one pair. Halts and reports come in the order of time.
 
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+    The tape is drawn when it is first read, which takes a while.
+    """
+
+    def __init__(self, draw: Callable[[], Tape]) -> None:
+        self._draw = draw
         self._halts: list[_Halt] = []
         self._depth = 0
         self._reports: list[_Report] = []
@@ -53,9 +57,7 @@ class Book:
         """Trade again from `time` on."""
         self._depth -= 1
         if not self._depth:
-            halt = self._halts[-1]
-            halt.end = max(time, halt.start)
-            halt.missed = self._missed(halt, time)
+            self._halts[-1].end = max(time, self._halts[-1].start)
 
     def report(self, time: int, known: float, luck: random.Random) -> None:
         """Report trades late, at the time `known`: they follow what happened at `time`."""
@@ -67,6 +69,10 @@ class Book:
         self._reports.sort(key=lambda report: (report.time, report.known))
 
     # --- reading
+
+    @cached_property
+    def _tape(self) -> Tape:
+        return self._draw()
 
     def price(self, time: int) -> int:
         """Return the last price in ticks before `time`."""
@@ -121,14 +127,14 @@ class Book:
     def _left_out(self, time: int) -> Iterator[Path]:
         for halt in self._halts:
             if halt.end <= time:
+                halt.missed = halt.missed or self._missed(halt.start, int(halt.end))
                 yield halt.missed
             elif halt.start < time:
-                yield self._missed(halt, time)
+                yield self._missed(halt.start, time)
 
-    def _missed(self, halt: _Halt, end: int) -> Path:
-        """Return the trades and the move that the tape has from the halt's begin to `end`."""
+    def _missed(self, start: int, end: int) -> Path:
+        """Return the number of trades that the tape has in `[start, end)`, and their move."""
         tape = self._tape
         return Path(
-            trades=tape.count(end) - tape.count(halt.start),
-            close=tape.price(end) - tape.price(halt.start),
+            trades=tape.count(end) - tape.count(start), close=tape.price(end) - tape.price(start)
         )

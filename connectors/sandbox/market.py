@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from math import ceil, floor, inf
 
@@ -278,7 +279,7 @@ class Market:
 
     def _book(self, trading_pair: str) -> Book:
         if trading_pair not in self._books:
-            self._books[trading_pair] = Book(self._draw(self._every[trading_pair]))
+            self._books[trading_pair] = Book(partial(self._draw, self._every[trading_pair]))
         return self._books[trading_pair]
 
     def _draw(self, listing: Listing) -> Tape:

@@ -18,7 +18,7 @@ edges = st.integers(BEGIN - 2 * HOUR, BEGIN + 6 * HOUR)
 
 def halted() -> Book:
     """A book with two halts."""
-    book = Book(TAPE)
+    book = Book(lambda: TAPE)
     for start, end in ((0, 37 * MINUTE + 123), (2 * HOUR, 3 * HOUR)):
         book.halt(BEGIN + start)
         book.resume(BEGIN + end)
@@ -63,7 +63,7 @@ def test_reports_leave_what_follows(one: int, other: int) -> None:
 
 def test_halt_is_still() -> None:
     """In a halt nothing is traded, and the price goes on from where it stood."""
-    book = Book(TAPE)
+    book = Book(lambda: TAPE)
     before = book.price(BEGIN)
     book.halt(BEGIN)
 
@@ -77,7 +77,7 @@ def test_halt_is_still() -> None:
 
 def test_halts_within_each_other() -> None:
     """Two halts at a time end when the later one ends."""
-    book = Book(TAPE)
+    book = Book(lambda: TAPE)
     book.halt(BEGIN)
     book.halt(BEGIN + MINUTE)
     book.resume(BEGIN + 2 * MINUTE)
@@ -90,7 +90,7 @@ def test_halts_within_each_other() -> None:
 
 def test_report_is_known_from_then_on() -> None:
     """A late report changes its moment once it is known, and says when that was."""
-    book = Book(TAPE)
+    book = Book(lambda: TAPE)
     known, end = BEGIN / 1_000 + 90, BEGIN + MINUTE
     book.report(BEGIN + 30_000, known, random.Random(1))
     before, after = book.path(BEGIN, end, known - 1), book.path(BEGIN, end, known)
