@@ -39,6 +39,7 @@ The modules in reading order; each imports only from those above it.
     audit        pure: what lies in Kafka compared with what REST says
     kept         coverage and closed candles, read from Kafka as somebody from outside
     history      an exchange's closed candles of a range, over REST, within a small budget
+    auditor      reads both sides of an audit of one exchange, and looks twice
     cli          the only place that knows all of the above
 """
 

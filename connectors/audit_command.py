@@ -1,18 +1,13 @@
-"""The command ``candles audit``: what lies in Kafka, compared from outside with the exchanges.
-
-Nothing is written. What is amiss is looked at a second time, so that nothing is reported that was
-just being put right; the second look counts.
-"""
+"""The command ``candles audit``: what lies in Kafka, compared from outside with the exchanges."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 import orjson
@@ -24,25 +19,20 @@ from connectors.audit import (
     Lack,
     as_json,
     asked,
-    bounds_of,
-    compare,
-    span_of,
     verdict,
 )
+from connectors.auditor import Auditor, Range
 from connectors.clock import Clock
-from connectors.coverage import Coverage
-from connectors.errors import ConnectorError, Unreachable, UsageError
-from connectors.history import History
+from connectors.errors import ConnectorError, UsageError
 from connectors.inventory import narrowed
-from connectors.kept import Kept, Span, kept
+from connectors.kept import kept
 from connectors.market import check_interval
-from connectors.model import Grid, Subscription
+from connectors.model import Subscription
 from connectors.program import KAFKA, REGISTRY, Signals, say, with_settings
-from connectors.records import CandleRecord, CoverageRecord, CoverageState
 from connectors.rest import Rest
 from connectors.sandbox.client import sandbox_clock
 from connectors.settings import Settings
-from connectors.tables import console, minute, table
+from connectors.tables import Cell, console, minute, table
 from connectors.tail import chosen
 
 EXAMPLE: Final = f"{exchanges.names()[0]}:BTC-USDT:1m"
@@ -52,8 +42,6 @@ HEADINGS: Final = (
 )
 LISTED: Final = 20
 """So many things that are amiss with one subscription are listed for a person; JSON has all."""
-
-Range = tuple[float | None, float | None]
 
 
 @click.command(
@@ -128,102 +116,6 @@ async def _audit(
     return [each for task in running for each in task.result()]
 
 
-class Case(NamedTuple):
-    """What is to be compared of one subscription."""
-
-    subscription: Subscription
-    grid: Grid
-    coverage: Coverage
-    span: Span
-
-
-class Auditor:
-    """Compares the subscriptions of one exchange."""
-
-    def __init__(
-        self,
-        exchange: str,
-        subscriptions: Sequence[Subscription],
-        between: Range,
-        topics: Kept,
-        rest: Rest,
-        clock: Clock,
-    ) -> None:
-        self._adapter = exchanges.get(exchange)()
-        self._subscriptions = subscriptions
-        self._between = between
-        self._topics = topics
-        self._rest = rest
-        self._clock = clock
-        self._history = History(self._adapter, partial(rest.fetch, exchange), clock, random.random)
-        self._away: str | None = None
-
-    async def run(self) -> list[Findings]:
-        """The findings, in the order of the subscriptions."""
-        await self._learn_instruments()
-        found = await self._look(self._subscriptions)
-        doubtful = [each for each, findings in found.items() if findings.amiss]
-        if self._away is None and doubtful:
-            found |= await self._look(doubtful)
-        return [found[each] for each in self._subscriptions]
-
-    async def _learn_instruments(self) -> None:
-        adapter, rest = self._adapter, self._rest
-        try:
-            rows = await self._history.insist(
-                lambda: rest.drive(adapter.name, adapter.instruments())
-            )
-        except ConnectorError as error:
-            self._away = str(error)
-        else:
-            adapter.use_instruments(rows)
-
-    async def _look(self, subscriptions: Sequence[Subscription]) -> dict[Subscription, Findings]:
-        known = await self._topics.coverage()
-        found = {each: self._case(each, known[each]) for each in subscriptions}
-        cases = [case for case in found.values() if isinstance(case, Case)]
-        spans = {case.subscription: case.span for case in cases}
-        candles = await self._topics.closed(self._adapter.name, spans)
-        return {
-            each: await self._compared(case, candles[each]) if isinstance(case, Case) else case
-            for each, case in found.items()
-        }
-
-    def _case(self, subscription: Subscription, record: CoverageRecord) -> Case | Findings:
-        """What is to be compared, or why nothing is."""
-        coverage = record.coverage
-        if coverage is None:
-            why = f"nothing of it was ever carried: {record.state.lower()}: {record.reason}"
-            return Findings(subscription, unread=why)
-        interval = subscription.interval
-        grid = self._adapter.grid(interval).anchored(coverage.start)
-        carried = record.state is CoverageState.ACTIVE
-        bounds = bounds_of(self._adapter, interval, grid, self._clock)
-        span = span_of(self._between, coverage, not carried, grid, bounds)
-        if span[0] >= span[1]:
-            why = (
-                f"of what was asked for, no bar lies between the begin of coverage, "
-                f"{minute(coverage.start)}, and {minute(bounds.over)}, from which on they may move"
-            )
-            return Findings(subscription, idle=why)
-        return Case(subscription, grid, coverage, span)
-
-    async def _compared(self, case: Case, candles: Mapping[int, CandleRecord]) -> Findings:
-        subscription, grid, coverage, span = case
-        _, trading_pair, interval = subscription
-        try:
-            if self._away is not None:
-                raise Unreachable(self._away)
-            rows = await self._history.read(trading_pair, interval, grid, *span)
-        except UsageError as refused:
-            return Findings(subscription, *span, unread=str(refused))
-        except ConnectorError as error:
-            self._away = str(error)
-            return Findings(subscription, *span, unread=self._away)
-        quiet = self._adapter.quiet_bars
-        return compare(subscription, span, grid, quiet, coverage, candles, rows)
-
-
 # --- for people -----------------------------------------------------------------------------------
 
 
@@ -239,7 +131,7 @@ def show(screen: Console, found: Sequence[Findings]) -> None:
             screen.print(more, markup=False, soft_wrap=True)
 
 
-def _row(one: Findings) -> list[str | int | None]:
+def _row(one: Findings) -> list[Cell]:
     times = (minute(one.start), minute(one.end)) if one.end else (None, None)
     rate = None if one.rate is None else f"{one.rate:.4%}"
     amiss = len(one.differing), one.declared, one.undeclared, one.denied

@@ -27,7 +27,7 @@ from connectors.model import Grid, Subscription, grid_of
 from connectors.program import KAFKA, REGISTRY, Signals, say, with_settings
 from connectors.sandbox.client import sandbox_clock
 from connectors.settings import Settings
-from connectors.tables import console, minute, table
+from connectors.tables import Cell, console, minute, table
 from connectors.tail import Chosen, chosen
 
 HEADINGS = (
@@ -82,7 +82,7 @@ def grid_for(subscription: Subscription) -> Grid:
 def show(screen: Console, found: Sequence[Summary]) -> None:
     """The table, and a line for each hole and for each reason that something is not carried."""
     totals = total(found)
-    last = [
+    last: list[Cell] = [
         *("total", "", "", "", totals.settled, totals.published, totals.empty),
         *(totals.missing, totals.given_up, sum(each.behind for each in found)),
     ]
@@ -91,7 +91,7 @@ def show(screen: Console, found: Sequence[Summary]) -> None:
         screen.print(note, markup=False, soft_wrap=True)
 
 
-def _row(one: Summary) -> list[str | int | None]:
+def _row(one: Summary) -> list[Cell]:
     times = minute(one.start), minute(one.head)
     counts = one.settled, one.published, one.empty, one.missing, one.given_up, one.behind
     return [str(one.subscription), one.state.lower(), *times, *counts]
