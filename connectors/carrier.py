@@ -108,7 +108,8 @@ class Carrier:
         budget = self.agenda.budget
         while not budget.take(now := self._clock.market(), weight):
             free = self._clock.real_at(budget.free_at(now, weight))
-            await asyncio.sleep(max(0.001, free - self._clock.real()))
+            wait = min(IDLE_SECONDS, free - self._clock.real())  # inf: until an answer has come
+            await asyncio.sleep(max(0.001, wait))
 
     def hush(self, seconds: float) -> None:
         """Nothing is asked over REST for so long: a dialogue was told to slow down."""

@@ -97,8 +97,11 @@ class World:
         return self.agenda.next_requests(self.clock.market(), self.now)
 
     def asked(self) -> list[str]:
-        """The pairs that are asked for now."""
-        return [errand.request.trading_pair for errand in self.requests()]
+        """The pairs that are asked for now, and answered at once."""
+        errands = self.requests()
+        for errand in errands:
+            self.answer(errand, Rows([]))
+        return [errand.request.trading_pair for errand in errands]
 
     def due_in(self) -> float:
         return self.agenda.due(self.clock.market()) - self.now

@@ -280,6 +280,24 @@ async def test_dialogues_are_paid_for_from_the_budget_of_rest(exchange: Exchange
     assert budget.free_at(world.clock.market(), 50.0) > world.clock.market()
 
 
+async def test_a_dialogue_waits_for_an_answer_that_frees_the_budget(exchange: Exchange) -> None:
+    """While a request that takes the whole budget is under way, nobody knows when it is free."""
+
+    def opening(_: Plain, group: str = "") -> Generator[RestRequest, RestReply, Opening]:
+        yield RestRequest(url="http://plain.example/token")
+        return Opening(url=exchange.url)
+
+    limits = Limits(source="nowhere: invented", checked="", rest=(Rate(1.2, 0.1),))
+    world = World(exchange, limits=limits, opening=opening)
+    budget = world.carrier.agenda.budget
+    assert budget.begin(world.clock.market())
+    async with world.carrying(BTC):
+        await asyncio.sleep(0.05)
+        assert world.rest.asked == []
+        budget.end(world.clock.market())
+        await until(lambda: bool(exchange.asked))
+
+
 async def test_one_connections_failure_harms_no_other(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:

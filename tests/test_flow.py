@@ -108,6 +108,7 @@ class World:
         lane = self.lanes[0]
         request = self.adapter.rest_request("BTC-USDT", "1m", START, START + 120, 2, START)
         self.agenda.under_way += 1
+        assert self.agenda.budget.begin(self.clock.market(), request.weight)
         return Errand(lane.ledger, Span(START, START + 120, urgent=True, at=START + 130), request)
 
 
