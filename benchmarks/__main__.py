@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -72,6 +73,7 @@ def main() -> int:
     """The exit status."""
     told = arguments()
     configure("human", "warning")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # says much about topics in the making
     try:
         report = asyncio.run(measured(told.kafka, told.messages, told.rounds))
     except ConnectorError as error:
