@@ -37,6 +37,9 @@ BLOCKED_SECONDS: Final = 900.0
 """Real seconds before an exchange that does not serve this address is tried again."""
 STABLE_SECONDS: Final = 10.0
 """A connection that lasted longer was a good one: the next failure begins the back-off anew."""
+SHORT_SECONDS: Final = 1.0
+"""After one that delivered it is not waited longer than it stood, or this: or a network that cuts
+every few seconds would be without connection for most of the time."""
 OVERLAP_SECONDS: Final = 60.0
 """Real seconds after which a confirmed successor takes over, whatever it delivers."""
 LIFETIME: Final = 0.95
@@ -177,9 +180,12 @@ class Line:
         if life.task.cancelled():
             return life.leaving or "ended by us", 0.0
         error = life.task.exception()
-        if error is None and self._clock.real() - life.stood_since > STABLE_SECONDS:
+        stood = self._clock.real() - life.stood_since
+        if error is None and stood > STABLE_SECONDS:
             self._backoff.reset()
         delay = self._backoff.delay()
+        if life.session is not None and life.session.delivering:
+            delay = min(delay, max(stood, SHORT_SECONDS))
         match error:
             case None:
                 return life.task.result(), delay
