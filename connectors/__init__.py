@@ -35,11 +35,7 @@ The modules in reading order; each imports only from those above it.
     worker       checks, runs and drains a set of subscriptions
     sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
     settings     every setting once, with its help text
-    inventory    pure: what coverage says, summed up
-    audit        pure: what lies in Kafka compared with what REST says
-    kept         coverage and closed candles, read from Kafka as somebody from outside
-    history      an exchange's closed candles of a range, over REST, within a small budget
-    auditor      reads both sides of an audit of one exchange, and looks twice
+    commands/    what the commands do: run, tail, coverage, audit, demo
     cli          the only place that knows all of the above
 """
 

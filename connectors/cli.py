@@ -14,22 +14,22 @@ import orjson
 from rich.console import Console
 
 from connectors import __version__, exchanges
-from connectors.audit_command import audit
 from connectors.clock import Clock
-from connectors.coverage_command import coverage
-from connectors.demo import Demo
+from connectors.commands.auditing import audit
+from connectors.commands.coverage import coverage
+from connectors.commands.demo import Demo
+from connectors.commands.listing import facts, text_of
+from connectors.commands.program import KAFKA, REGISTRY, Program, Signals, say, with_settings
+from connectors.commands.tail import Candles, Chosen, chosen, existing, line, subscription_of, watch
 from connectors.errors import BadFrame, ConnectorError, SetupError
 from connectors.flow import Tally
 from connectors.kafka import Stored, probe
-from connectors.listing import facts, text_of
 from connectors.market import check_interval
 from connectors.model import Subscription
-from connectors.program import KAFKA, REGISTRY, Program, Signals, say, with_settings
 from connectors.sandbox import kafka as local_kafka
 from connectors.sandbox import process, server
 from connectors.sandbox.client import sandbox_clock
 from connectors.settings import Settings
-from connectors.tail import Candles, Chosen, chosen, existing, line, subscription_of, watch
 from connectors.worker import Options, Worker
 
 NEW_TOPICS = ("partitions", "replication")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors import exchanges, listing, settings
+from connectors import exchanges, settings
 from connectors.cli import main
+from connectors.commands import listing
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 COMMANDS = [

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from connectors.commands.tail import watch
 from connectors.errors import BadFrame, SetupError
 from connectors.kafka import Cluster, Stored, TopicPlan, ensure
 from connectors.schema import CANDLE, Schema, confluent_prefix, encode
-from connectors.tail import watch
 from connectors.values import Values
-from tests.test_tail import fields
+from tests.commands.test_tail import fields
 
 
 def stored(value: bytes) -> Stored:

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from connectors.tables import console, minute, table
+from connectors.commands.tables import console, minute, table
 
 
 def printed(*args: object, width: int = 80) -> list[str]:

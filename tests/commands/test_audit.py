@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.adapter import QuietBars, RestPages
-from connectors.audit import (
+from connectors.commands.audit import (
     SLACK,
     SLOTS,
     Bounds,
@@ -29,9 +29,9 @@ from connectors.errors import UsageError
 from connectors.ledger import AUDIT, LAG
 from connectors.model import CandleData, CloseReason, Grid, Subscription, grid_of
 from connectors.records import CandleRecord
+from tests.commands.test_inventory import START, at, covered
 from tests.plain import START as NOW
 from tests.plain import Hands, Plain
-from tests.test_inventory import START, at, covered
 
 ONE = Subscription("plain", "BTC-USDT", "1m")
 MINUTES = grid_of("1m")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from connectors.codec import candle_key, partition_of
+from connectors.commands.kept import Kept
 from connectors.errors import SetupError
 from connectors.kafka import Record
-from connectors.kept import Kept
 from connectors.model import CandleData, Subscription
 from connectors.records import CoverageRecord, CoverageState
-from tests.test_inventory import START, at, covered
+from tests.commands.test_inventory import START, at, covered
 from tests.written import Written
 
 pytestmark = pytest.mark.kafka

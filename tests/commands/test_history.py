@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from connectors.adapter import Limits, Rate, RestPages, RestReply, RestRequest
+from connectors.commands.history import TRIES, History
 from connectors.errors import Blocked, SlowDown, Unreachable, UsageError
-from connectors.history import TRIES, History
 from connectors.model import CandleData, grid_of
 from tests.plain import START, Hands, Plain
 

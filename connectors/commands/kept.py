@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from connectors.codec import OWNER_KEY, candle_key, candle_of, coverage_of, partition_of
+from connectors.commands.inventory import newest
+from connectors.commands.tail import existing
 from connectors.errors import BadFrame
-from connectors.inventory import newest
 from connectors.kafka import Cluster, Stored, TopicPlan, offsets_since, probe, read_topic
 from connectors.kafka.topics import partition_counts
 from connectors.model import Subscription
@@ -19,7 +20,6 @@ from connectors.records import CandleRecord, CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.schema import CANDLE, COVERAGE
 from connectors.settings import Settings
-from connectors.tail import existing
 from connectors.values import Values
 
 Span = tuple[int, int]

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from connectors import exchanges
 from connectors.clock import Clock
-from connectors.errors import ConnectorError, UsageError
-from connectors.inventory import (
+from connectors.commands.inventory import (
     Summary,
     as_json,
     narrowed,
@@ -22,13 +21,14 @@ from connectors.inventory import (
     total,
     totals_as_json,
 )
-from connectors.kept import kept
+from connectors.commands.kept import kept
+from connectors.commands.program import KAFKA, REGISTRY, Signals, say, with_settings
+from connectors.commands.tables import Cell, console, minute, table
+from connectors.commands.tail import Chosen, chosen
+from connectors.errors import ConnectorError, UsageError
 from connectors.model import Grid, Subscription, grid_of
-from connectors.program import KAFKA, REGISTRY, Signals, say, with_settings
 from connectors.sandbox.client import sandbox_clock
 from connectors.settings import Settings
-from connectors.tables import Cell, console, minute, table
-from connectors.tail import Chosen, chosen
 
 HEADINGS = (
     *("subscription", "state", "start", "head", "settled", "published", "empty"),

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from connectors.coverage_command import grid_for
+from connectors.commands.coverage import grid_for
 from connectors.model import Subscription, grid_of
 from connectors.records import CoverageRecord, CoverageState
+from tests.commands.test_inventory import START, covered
 from tests.test_cli import _own_log, call, sentence  # noqa: F401 - puts the log back
-from tests.test_inventory import START, covered
 from tests.written import Written
 
 ONE = Subscription("binance_spot", "BTC-USDT", "1m")

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from connectors.adapter import ExchangeAdapter, QuietBars
 from connectors.clock import Clock
+from connectors.commands.inventory import counted
 from connectors.comparison import equal
 from connectors.coverage import Coverage
 from connectors.errors import UsageError
-from connectors.inventory import counted
 from connectors.ledger import AUDIT, HOLD, LAG
 from connectors.model import CandleData, Grid, Subscription, milliseconds
 from connectors.records import CandleRecord

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.coverage import Coverage
-from connectors.errors import SetupError, UsageError
-from connectors.inventory import (
+from connectors.commands.inventory import (
     Hole,
     Summary,
     as_json,
@@ -20,6 +18,8 @@ from connectors.inventory import (
     total,
     totals_as_json,
 )
+from connectors.coverage import Coverage
+from connectors.errors import SetupError, UsageError
 from connectors.model import Grid, Subscription, grid_of
 from connectors.records import CoverageRecord, CoverageState
 

@@ -14,26 +14,26 @@ import orjson
 from rich.console import Console
 
 from connectors import exchanges
-from connectors.audit import (
+from connectors.clock import Clock
+from connectors.commands.audit import (
     Findings,
     Lack,
     as_json,
     asked,
     verdict,
 )
-from connectors.auditor import Auditor, Range
-from connectors.clock import Clock
+from connectors.commands.auditor import Auditor, Range
+from connectors.commands.inventory import narrowed
+from connectors.commands.kept import kept
+from connectors.commands.program import KAFKA, REGISTRY, Signals, say, with_settings
+from connectors.commands.tables import Cell, console, minute, table
+from connectors.commands.tail import chosen
 from connectors.errors import ConnectorError, UsageError
-from connectors.inventory import narrowed
-from connectors.kept import kept
 from connectors.market import check_interval
 from connectors.model import Subscription
-from connectors.program import KAFKA, REGISTRY, Signals, say, with_settings
 from connectors.rest import Rest
 from connectors.sandbox.client import sandbox_clock
 from connectors.settings import Settings
-from connectors.tables import Cell, console, minute, table
-from connectors.tail import chosen
 
 EXAMPLE: Final = f"{exchanges.names()[0]}:BTC-USDT:1m"
 HEADINGS: Final = (

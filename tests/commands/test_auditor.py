@@ -9,17 +9,17 @@ import pytest
 
 from connectors import exchanges
 from connectors.adapter import RestReply, RestRequest
-from connectors.audit import Findings
-from connectors.auditor import Auditor
+from connectors.commands.audit import Findings
+from connectors.commands.auditor import Auditor
+from connectors.commands.kept import Kept, Span
 from connectors.coverage import Coverage
 from connectors.errors import Blocked
-from connectors.kept import Kept, Span
 from connectors.model import CandleData, Subscription
 from connectors.records import CandleRecord, CoverageRecord
 from connectors.rest import Rest
+from tests.commands.test_audit import kept
+from tests.commands.test_history import page
 from tests.plain import START, Hands, Plain
-from tests.test_audit import kept
-from tests.test_history import page
 
 
 class Topics:

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from connectors import exchanges
-from connectors.audit import Findings
-from connectors.audit_command import notes
+from connectors.commands.audit import Findings
+from connectors.commands.auditing import notes
 from connectors.coverage import Coverage
 from connectors.model import CandleData, Subscription
 from connectors.records import CoverageRecord, CoverageState

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from connectors import demo
 from connectors.cli import main
-from connectors.demo import Demo
+from connectors.commands import demo
+from connectors.commands.demo import Demo
 from connectors.errors import SetupError
 from connectors.sandbox.process import Child
 from connectors.sandbox.verdict import Verdict

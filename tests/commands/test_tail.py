@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from connectors.codec import CandleEncoder
+from connectors.commands.tail import chosen, existing, line, plain
 from connectors.errors import SetupError, UsageError
 from connectors.kafka import Cluster, TopicPlan, ensure
 from connectors.model import CandleData, CloseReason, Subscription, grid_of
 from connectors.schema import CANDLE, Reader
-from connectors.tail import chosen, existing, line, plain
 
 ONE = Subscription("binance_spot", "BTC-USDT", "1m")
 OTHER = Subscription("binance_spot", "ETH-USDT", "1m")

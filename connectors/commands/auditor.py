@@ -12,16 +12,16 @@ from functools import partial
 from typing import NamedTuple
 
 from connectors import exchanges
-from connectors.audit import Findings, bounds_of, compare, span_of
 from connectors.clock import Clock
+from connectors.commands.audit import Findings, bounds_of, compare, span_of
+from connectors.commands.history import History
+from connectors.commands.kept import Kept, Span
+from connectors.commands.tables import minute
 from connectors.coverage import Coverage
 from connectors.errors import ConnectorError, Unreachable, UsageError
-from connectors.history import History
-from connectors.kept import Kept, Span
 from connectors.model import Grid, Subscription
 from connectors.records import CandleRecord, CoverageRecord, CoverageState
 from connectors.rest import Rest
-from connectors.tables import minute
 
 Range = tuple[float | None, float | None]
 """What was asked for: from, to, in UNIX seconds; None where it was not said."""

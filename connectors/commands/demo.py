@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.codec import candle_of
+from connectors.commands.tail import Candles, moment, plain, subscription_of, watch
 from connectors.errors import SetupError
 from connectors.kafka import Stored, probe
 from connectors.model import Subscription
@@ -34,7 +35,6 @@ from connectors.sandbox.server import Sandbox
 from connectors.sandbox.verdict import Verdict, grace, judge
 from connectors.sandbox.wishes import DEMO
 from connectors.settings import Settings
-from connectors.tail import Candles, moment, plain, subscription_of, watch
 from connectors.telemetry import SubscriptionsAccepted
 
 START_SECONDS: Final = 60.0
