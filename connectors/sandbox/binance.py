@@ -133,7 +133,7 @@ class _Binance(Dialect):
 
     # --- WebSocket
 
-    def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:  # noqa: ARG002
+    def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:
         """Accept `/ws`, `/ws/<stream>` and `/stream?streams=a/b`."""
         match = re.fullmatch(r"((?:/\w+)?)/(ws|stream)(?:/([^/]+))?/?", request.path)
         if match is None or match[1] not in {"", self.served, "/public"}:
@@ -286,7 +286,7 @@ class _Binance(Dialect):
     def _error(self, code: int, message: str) -> HttpReply:
         return HttpReply({"code": code, "msg": message}, 400)
 
-    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return HTTP 429 with code −1003."""
         message = (
             f"Too much request weight used; current limit is {self.rest.weight} request weight "
@@ -303,7 +303,7 @@ class _Binance(Dialect):
         )
         return HttpReply({"code": -1003, "msg": message}, 418, retry_header(retry_after))
 
-    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
+    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:
         """Tell the weight used in the last minute."""
         return {_USED_WEIGHT: str(used)}
 
@@ -361,7 +361,7 @@ class BinancePerpetual(_Binance):
     def __init__(self) -> None:
         super().__init__(messages=10)
 
-    def cadence(self, interval: str) -> float:  # noqa: ARG002  (one for all)
+    def cadence(self, interval: str) -> float:
         """Return 250 ms."""
         return 0.25
 

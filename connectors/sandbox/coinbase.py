@@ -238,7 +238,7 @@ class CoinbaseAdvancedTrade(_Coinbase):
             "best_ask_price": "",
         }
 
-    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return HTTP 429 with the documented body."""
         error = {"id": "rate_limit_exceeded", "message": "Too many requests"}
         return HttpReply({"errors": [error]}, 429, retry_header(retry_after))
@@ -370,7 +370,7 @@ class CoinbaseExchange(_Coinbase):
     limits = Limits(rest={"requests": Rate(10, 1)})
     streams = False
 
-    def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:  # noqa: ARG002
+    def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:
         """Refuse: candles have no WebSocket here."""
         return HttpReply("Not Found", 404)
 
@@ -442,7 +442,7 @@ class CoinbaseExchange(_Coinbase):
     def _problem(self, message: str, status: int) -> HttpReply:
         return self._charged({"message": message}, status)
 
-    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return HTTP 429; the card does not give its body."""
         return HttpReply({"message": "Too many requests"}, 429, retry_header(retry_after))
 

@@ -211,7 +211,7 @@ class Conversation(ABC):
         self.channels: dict[str, Channel] = {}
         self.due: float | None = None
 
-    def opened(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
+    def opened(self, world: World) -> Iterable[Action]:
         """Return what the exchange sends unasked after the handshake, such as a welcome."""
         return ()
 
@@ -219,7 +219,7 @@ class Conversation(ABC):
     def received(self, frame: Frame, world: World) -> Iterable[Action]:
         """Answer one message of the client; nothing is pushed before these actions are done."""
 
-    def tick(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
+    def tick(self, world: World) -> Iterable[Action]:
         """Return what is due at the real time `due`; set `due` anew, or to None."""
         return ()
 
@@ -227,15 +227,15 @@ class Conversation(ABC):
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Return the frames that carry this candle: usually one."""
 
-    def expired(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (where `tokens`)
+    def expired(self, world: World) -> Iterable[Action]:
         """Return how the exchange ends a connection whose token is no longer good."""
         return (Close(),)
 
-    def leaving(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (where `notice`)
+    def leaving(self, world: World) -> Iterable[Action]:
         """Return the exchange's notice that it will close this connection soon."""
         return ()
 
-    def flooded(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
+    def flooded(self, world: World) -> Iterable[Action]:
         """Return the exchange's reaction to more messages than `limits.messages` allows."""
         return (Close(1008, "Too many requests"),)
 
@@ -351,7 +351,7 @@ class Dialect(ABC):
     def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:
         """Accept a WebSocket at this path and query, or refuse the handshake."""
 
-    def cadence(self, interval: str) -> float:  # noqa: ARG002  (most exchanges have but one)
+    def cadence(self, interval: str) -> float:
         """Return the shortest time between two updates of one bar, in real seconds."""
         return 1.0
 
@@ -359,22 +359,22 @@ class Dialect(ABC):
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return the rate-limit reply; `retry_after` in real seconds goes into the header."""
 
-    def banned(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def banned(self, retry_after: int | None, world: World) -> HttpReply:
         """Return the reply to a banned address: requests and handshakes; seconds as above."""
         return HttpReply("Forbidden", 403, retry_header(retry_after))
 
     def revoke(self) -> None:  # noqa: B027  (a hook)
         """Forget every token that was given out; only where `tokens`."""
 
-    def server_error(self, world: World) -> HttpReply:  # noqa: ARG002  (most have no own form)
+    def server_error(self, world: World) -> HttpReply:
         """Return the reply of an exchange in trouble."""
         return HttpReply("Service Unavailable", 503)
 
-    def refuse_connection(self, limit: str, world: World) -> HttpReply:  # noqa: ARG002
+    def refuse_connection(self, limit: str, world: World) -> HttpReply:
         """Return the reply to a handshake beyond the limit `connections` or `attempts`."""
         return HttpReply("Too Many Requests", 429)
 
-    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
+    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:
         """Return headers that tell how much of a pool is used in the running window."""
         return {}
 

@@ -186,53 +186,53 @@ class Fault:
     def hit(self, victim: Victim, dialect: Dialect) -> None:
         """Do to a connection what is to be done to it."""
 
-    def turns_away(self, dialect: Dialect, world: World) -> HttpReply | None:  # noqa: ARG002
+    def turns_away(self, dialect: Dialect, world: World) -> HttpReply | None:
         """Return the reply that a handshake is refused with, or None."""
         return None
 
     def welcome(self, victim: Victim, now: float) -> None:
         """Do something to a connection that is just being accepted."""
 
-    def refuses(self, trading_pair: str, interval: str, now: float) -> bool:  # noqa: ARG002
+    def refuses(self, trading_pair: str, interval: str, now: float) -> bool:
         """Return whether this subscription is refused."""
         return False
 
-    def skips(self, trading_pair: str, interval: str, open_time: int, now: float) -> bool:  # noqa: ARG002
+    def skips(self, trading_pair: str, interval: str, open_time: int, now: float) -> bool:
         """Return whether no frame of this bar comes."""
         return False
 
-    def frames(self, frames: list[Frame], push: Push, now: float) -> list[Frame]:  # noqa: ARG002
+    def frames(self, frames: list[Frame], push: Push, now: float) -> list[Frame]:
         """Return what is sent in place of these frames."""
         return frames
 
-    def lag(self, channel: Channel, now: float) -> float:  # noqa: ARG002
+    def lag(self, channel: Channel, now: float) -> float:
         """Return by how many seconds frames are held up; nothing of the channel overtakes them."""
         return 0.0
 
-    def copies(self, channel: Channel, now: float) -> tuple[float, ...]:  # noqa: ARG002
+    def copies(self, channel: Channel, now: float) -> tuple[float, ...]:
         """Return after how many seconds each copy of a frame goes, whatever is sent meanwhile."""
         return (0.0,)
 
-    def offset(self, now: float) -> float:  # noqa: ARG002
+    def offset(self, now: float) -> float:
         """Return by how many seconds the exchange's clock is wrong."""
         return 0.0
 
     def history(
         self,
         asked: Stretch,
-        trading_pair: str,  # noqa: ARG002
-        interval: str,  # noqa: ARG002
-        length: int,  # noqa: ARG002  (of a bar, in seconds)
-        now: float,  # noqa: ARG002
+        trading_pair: str,
+        interval: str,
+        length: int,
+        now: float,
     ) -> Stretch:
         """Return the stretch of candles that is read in place of the one asked for."""
         return asked
 
-    def holds(self, reply: HttpReply, now: float) -> float:  # noqa: ARG002
+    def holds(self, reply: HttpReply, now: float) -> float:
         """Return how many seconds this reply is held back."""
         return 0.0
 
-    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:  # noqa: ARG002
+    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:
         """Return what is answered in place of this reply."""
         return reply
 
@@ -271,7 +271,7 @@ class Spell(Fault):
         self.struck = 0
         self._running = False
 
-    def over(self, now: float) -> bool:  # noqa: ARG002  (counted, not timed)
+    def over(self, now: float) -> bool:
         """Return whether the last occurrence has ended."""
         return not self._running and self.due is None
 
@@ -283,7 +283,7 @@ class Spell(Fault):
         end = self.schedule.begin(self.struck) + self.schedule.lasts
         return None if end == inf else end
 
-    def strike(self, now: Moment) -> None:  # noqa: ARG002  (begin and end take turns)
+    def strike(self, now: Moment) -> None:
         """Begin, or end."""
         self._running = not self._running
         self.struck += self._running
@@ -292,7 +292,7 @@ class Spell(Fault):
         """End, if it is running."""
         self._running = False
 
-    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:  # noqa: ARG002
+    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:
         """Change the market, or change it back."""
         if self._running:
             self.begin(market, now.market)

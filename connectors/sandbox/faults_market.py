@@ -33,7 +33,7 @@ class LateCorrection(Blow):
         super().__init__(order)
         self._changed: dict[str, float] = {}
 
-    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:  # noqa: ARG002
+    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:
         """Report trades late."""
         self._changed.clear()
         for pair in filter(self.covers, market.books(trading=True)):
@@ -42,7 +42,7 @@ class LateCorrection(Blow):
             if when is not None:
                 self._changed[pair] = when
 
-    def strikes(self, channels: object) -> bool:  # noqa: ARG002
+    def strikes(self, channels: object) -> bool:
         """Return true: a bar of any interval may have changed."""
         return True
 

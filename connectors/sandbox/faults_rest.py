@@ -104,7 +104,7 @@ class DuplicateRows(Fault):
 
     kind = "duplicate_rows"
 
-    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:  # noqa: ARG002
+    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:
         """Double rows while it acts."""
         if not self.acts(world.now.real) or not self.concerns(reply.trading_pair, reply.interval):
             return reply
@@ -126,7 +126,7 @@ class Truncated(Fault):
 
     kind = "truncated"
 
-    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:  # noqa: ARG002
+    def reply(self, reply: HttpReply, dialect: Dialect, world: World) -> HttpReply:
         """Cut the body off while it acts."""
         if not self.acts(world.now.real) or not self.concerns(reply.trading_pair, reply.interval):
             return reply
@@ -165,7 +165,7 @@ class RestBehind(Fault):
         asked: Stretch,
         trading_pair: str,
         interval: str,
-        length: int,  # noqa: ARG002
+        length: int,
         now: float,
     ) -> Stretch:
         """Read as of an earlier time while it acts."""

@@ -11,7 +11,7 @@ class Drop(Blow):
     kind = "drop"
     on_stream = True
 
-    def hit(self, victim: Victim, dialect: Dialect) -> None:  # noqa: ARG002
+    def hit(self, victim: Victim, dialect: Dialect) -> None:
         """Cut it off."""
         victim.cut()
 
@@ -32,7 +32,7 @@ class HalfOpen(Blow):
     kind = "half_open"
     on_stream = True
 
-    def hit(self, victim: Victim, dialect: Dialect) -> None:  # noqa: ARG002
+    def hit(self, victim: Victim, dialect: Dialect) -> None:
         """Freeze it."""
         victim.freeze()
 
@@ -56,11 +56,11 @@ class TokenExpired(Blow):
         """Return whether there are tokens."""
         return None if dialect.tokens else "asks for no token"
 
-    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:  # noqa: ARG002
+    def change(self, market: Market, dialect: Dialect, now: Moment) -> None:
         """Forget the tokens."""
         dialect.revoke()
 
-    def hit(self, victim: Victim, dialect: Dialect) -> None:  # noqa: ARG002
+    def hit(self, victim: Victim, dialect: Dialect) -> None:
         """End the connection."""
         victim.expire()
 

@@ -264,7 +264,7 @@ class KucoinConversation(Conversation):
         self._newest: dict[str, int] = {}
         self._heard(world)
 
-    def opened(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
+    def opened(self, world: World) -> Iterable[Action]:
         """Welcome the client, or send it away for its token."""
         if self._admitted:
             return (Send(_frame({"id": self._connect_id, "type": "welcome"})),)
@@ -298,7 +298,7 @@ class KucoinConversation(Conversation):
         timeout = {"type": "error", "code": 400, "data": "ping timeout"}
         return (Send(_frame(timeout)),)
 
-    def expired(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (it tells no time)
+    def expired(self, world: World) -> Iterable[Action]:
         """Send the client away for a new token."""
         return Send(_error(self._connect_id, 401, "token is expired")), Close(1000, "Bye")
 
@@ -510,7 +510,7 @@ class Kucoin(Dialect):
         self._written = count()
         self._connections = count(1)
 
-    def cadence(self, interval: str) -> float:  # noqa: ARG002  (the same for all)
+    def cadence(self, interval: str) -> float:
         """Return the shortest time between two updates of one bar, in real seconds."""
         return self.push_every
 
@@ -537,7 +537,7 @@ class Kucoin(Dialect):
         """Return what answers which method and path."""
         return {("POST", "/api/v1/bullet-public"): self._token}
 
-    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return HTTP 429; the wait stands in KuCoin's own header, in milliseconds."""
         wait = {} if retry_after is None else {"gw-ratelimit-reset": str(retry_after * 1_000)}
         return HttpReply({"code": "429000", "msg": "Too Many Requests"}, 429, wait)
@@ -546,7 +546,7 @@ class Kucoin(Dialect):
         """Forget every token that was given out."""
         self._tokens.clear()
 
-    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:  # noqa: ARG002
+    def budget_headers(self, pool: str, used: int, world: World) -> Mapping[str, str]:
         """Return the three headers of every reply."""
         period = int(_POOL_RATE.seconds * 1_000)
         return {

@@ -311,7 +311,7 @@ class OkxConversation(Conversation):
         answer = self._subscribe if request.operation == "subscribe" else self._unsubscribe
         return [Send(answer(argument, request.ident, world)) for argument in request.arguments]
 
-    def tick(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (a hook)
+    def tick(self, world: World) -> Iterable[Action]:
         """Close a connection on which nothing went for 30 s."""
         self.due = None
         return (Close(4004, "No data received in 30s."),)
@@ -325,7 +325,7 @@ class OkxConversation(Conversation):
             rows[:0] = self._new_bar(push, listing, world)
         return (_frame({"arg": push.channel.tag, "data": rows}),)
 
-    def leaving(self, world: World) -> Iterable[Action]:  # noqa: ARG002  (it tells no time)
+    def leaving(self, world: World) -> Iterable[Action]:
         """Tell of the upgrade."""
         text = "The connection will soon be closed for a service upgrade. Please reconnect."
         notice = {"event": "notice", "code": "64008", "msg": text, "connId": self._connection_id}
@@ -505,7 +505,7 @@ class Okx(Dialect):
         except _Refused as refused:
             return refused.reply
 
-    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:  # noqa: ARG002
+    def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return error 50011, by turns as HTTP 429 and inside HTTP 200."""
         if next(self._refusals) % 2:
             return _fault("50011", "Rate limit reached")
