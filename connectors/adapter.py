@@ -364,7 +364,8 @@ class ExchangeAdapter(ABC):
 
     def ping_message(self, request_id: int, now: float) -> Message:
         """What we send as a ping where ``heartbeat.kind`` is ``message``."""
-        raise NotImplementedError(f"{self.name} pings by message but does not say which")
+        del request_id, now
+        raise ValueError(f"{self.name} pings by message: write ping_message, which says how")
 
     def get_rest_supported_intervals(self) -> list[str]:
         """Intervals that REST offers; one missing here can be neither polled nor repaired."""

@@ -235,11 +235,7 @@ _MORE_THAN_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
 def _number_or_datetime(text: str) -> float | datetime:
     try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
+        return int(text) if text.isdecimal() else float(text)
     except ValueError:
         return datetime.fromisoformat(_MORE_THAN_MICROSECONDS.sub(r"\1", text))
 

@@ -33,7 +33,7 @@ def test_errors_have_one_root(error: type[Exception]) -> None:
 
 def test_exit_status() -> None:
     """Wrong use ends with 2, anything else that went wrong with 1."""
-    others = {error.exit_status for error in _tree().values() if error is not UsageError}  # type: ignore[attr-defined]
+    others = {error.exit_status for error in _tree().values() if error is not UsageError}  # type: ignore[attr-defined]  # the tree is of ours
     assert (UsageError.exit_status, others) == (2, {1})
 
 

@@ -33,6 +33,7 @@ recorded frames):
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -156,8 +157,9 @@ class _KuCoin(ExchangeAdapter):
             return [self._uta_candle(data["P"], data["d"])] if "kline." in data["T"] else None
         return _answer(data)
 
+    @abstractmethod
     def _candle(self, topic: str | None, data: dict[str, Any]) -> CandleData:
-        raise NotImplementedError
+        """A row of the classic socket."""
 
     def _uta_candle(self, pushed: int | str, bar: dict[str, Any]) -> CandleData:
         o, h, low, c = bar["o"], bar["h"], bar["l"], bar["c"]

@@ -22,6 +22,7 @@ Sources: www.okx.com/docs-v5 as copied on 2026-06-27, ccxt 4.5.64, recordings in
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -250,8 +251,9 @@ class _Okx(ExchangeAdapter):
             status=row["state"],
         )
 
+    @abstractmethod
     def _pair(self, row: Mapping[str, str]) -> str:
-        raise NotImplementedError
+        """The trading pair of a row of instruments."""
 
     def use_instruments(self, rows: Sequence[Instrument]) -> None:
         self._symbols = {row.trading_pair: row.symbol for row in rows}

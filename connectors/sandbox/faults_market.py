@@ -58,7 +58,7 @@ class LateCorrection(Blow):
         return min(matching, key=lambda name: (lengths[name] < 60, lengths[name]), default=None)
 
     def _report(self, market: Market, pair: str, interval: str, at: float) -> float | None:
-        luck = random.Random(f"{self.order.seed}:{self.struck}:{pair}")  # noqa: S311
+        luck = random.Random(f"{self.order.seed}:{self.struck}:{pair}")  # noqa: S311 - a choice, not a secret
         closed_by = at - self.order.number("age", _AGE)
         bars = market.backwards(pair, interval, FIRST_OPEN, closed_by, at)
         for bar in islice(bars, _LOOKED_AT):

@@ -86,7 +86,7 @@ def test_the_load_is_what_the_exchange_would_send() -> None:
     load = Load.until_now(BARS + 400)
     adapter = exchanges.get("binance_spot")()
     for seq in (0, 1, 399, BARS - 200, BARS - 1, BARS, BARS + 399):
-        (candle,) = adapter.parse_ws_message(json.loads(load.frame(seq)))  # type: ignore[misc]
+        (candle,) = adapter.parse_ws_message(json.loads(load.frame(seq)))  # type: ignore[misc]  # the one candle
         state = load.state(seq)
         told = candle.timestamp, candle.close, candle.volume, candle.closed
         assert (state.open_time, state.close, state.volume, state.closed) == told

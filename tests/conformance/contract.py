@@ -345,7 +345,7 @@ def check_heartbeat(adapter_class: AdapterClass) -> None:
 def _check_ping(adapter_class: AdapterClass) -> None:
     try:
         ping = adapter_class().ping_message(7, NOW)
-    except NotImplementedError as error:
+    except ValueError as error:
         fail("ping_message(request_id, now) gives the ping", repr(error), "implement ping_message")
     require(encodes(ping), "a ping that JSON can hold", ping, "return a dict, a list or text")
 

@@ -321,9 +321,9 @@ def check_unknown_contract_size(adapter_class: AdapterClass, item: Item) -> None
     adapter = adapter_class()
     if item.kind == "rest_candles":
         request = request_of(prepared(adapter_class, item), item)
-        read: Callable[[], Any] = lambda: adapter.parse_rest_response(item.frame, request)  # noqa: E731
+        read: Callable[[], Any] = lambda: adapter.parse_rest_response(item.frame, request)  # noqa: E731 - a choice of two
     else:
-        read = lambda: receive(adapter, item)  # noqa: E731
+        read = lambda: receive(adapter, item)  # noqa: E731 - a choice of two
     try:
         came = read()
     except Exception as error:  # noqa: BLE001 - it is to be named, of whatever type

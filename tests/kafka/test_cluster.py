@@ -44,7 +44,7 @@ async def test_an_unknown_host() -> None:
 
 async def test_a_wrong_password(own: Guarded) -> None:
     """A wrong password is said to be that, by the probe and when a shard starts."""
-    wrong = Cluster(own.sasl, "SASL_PLAINTEXT", username="alice", password="wrong")  # noqa: S106
+    wrong = Cluster(own.sasl, "SASL_PLAINTEXT", username="alice", password="wrong")  # noqa: S106 - a wrong one on purpose
     with pytest.raises(AccessError, match="refuses to log alice in with PLAIN"):
         await probe(wrong)
     with pytest.raises(AccessError, match="refuses to log alice in with PLAIN"):

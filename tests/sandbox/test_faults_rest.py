@@ -90,7 +90,7 @@ async def test_rate_limit_over_http(slow: Client, wish: dict[str, object]) -> No
     async with slow.http.get(url) as reply:
         found = reply.status, (await reply.json())["code"], reply.headers.get("Retry-After")
 
-    wait = {False: None, 4: "4"}.get(wish.get("retry_after"), "1")  # type: ignore[call-overload]
+    wait = {False: None, 4: "4"}.get(wish.get("retry_after"), "1")  # type: ignore[call-overload]  # as JSON gives it
     assert found == (429, -1003, wait)
 
     await eventually(lambda: served(slow))
@@ -374,7 +374,7 @@ def test_event_times_follow_the_clock(market: str, path: str, where: tuple[str, 
     for frame in frames:
         *outer, last = where
         for name in outer:
-            frame = frame[name]  # noqa: PLW2901
+            frame = frame[name]  # noqa: PLW2901 - a step down the path
         times.append(frame.pop(last))
     assert times[0] != times[1]
     assert frames[0] == frames[1]

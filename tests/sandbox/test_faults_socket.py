@@ -232,7 +232,7 @@ def test_notice_time_is_market_time_unless_told() -> None:
 
     told = Told()
     for wish, seconds in (({}, 1.0), ({"notice": 7}, 7.0)):
-        fault("shutdown_notice", speed=60, **wish).hit(told, DIALECTS["okx_spot"])  # type: ignore[arg-type]
+        fault("shutdown_notice", speed=60, **wish).hit(told, DIALECTS["okx_spot"])  # type: ignore[arg-type]  # made up for the test
         assert told.seconds == seconds
     assert ShutdownNotice.unfit(DIALECTS["coinbase_advanced_trade"])
 

@@ -82,8 +82,8 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache is where the user wants it, else where the system keeps caches."""
     for name in ("CANDLES_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-    assert java.cache_folder() == Path("/home/me/.cache/candle-connectors")
+    monkeypatch.setenv("HOME", "/homes/me")
+    assert java.cache_folder() == Path("/homes/me/.cache/candle-connectors")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert java.cache_folder() == Path("/caches/candle-connectors")
     monkeypatch.setenv("CANDLES_CACHE", "/mine")

@@ -394,6 +394,6 @@ def test_imports_no_adapter() -> None:
         "print([name for name in sys.modules if name.startswith('connectors.exchanges')])"
     )
 
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)  # noqa: S603 - our own program
 
     assert found.stdout.strip() == b"[]", found.stdout
