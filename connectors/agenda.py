@@ -121,16 +121,22 @@ class Agenda:
             case RestRefused(reason):
                 return self.failed(errand, reason, real, REFUSED)
             case RestSlowDown(reason, seconds):
-                wait = self._backoff.delay() if seconds is None else seconds
-                self.hush(real + wait)
-                return self.failed(errand, reason, real, wait)
+                return self.failed(errand, reason, real, self.slow_down(seconds, real))
             case RestUnavailable(reason, blocked):
                 if blocked:
-                    self.hush(real + BLOCKED)
+                    self._hush(real + BLOCKED)
                 return self.failed(errand, reason, real)
 
-    def hush(self, until_real: float) -> None:
-        """Nothing is asked of this exchange before that time: it said that we are too fast."""
+    def slow_down(self, seconds: float | None, real: float) -> float:
+        """The exchange said that we are too fast: nothing is asked of it for the seconds it told.
+
+        Where it told none, for longer each time; the seconds.
+        """
+        wait = self._backoff.delay() if seconds is None else seconds
+        self._hush(real + wait)
+        return wait
+
+    def _hush(self, until_real: float) -> None:
         self.budget.close(self._clock.market_at(until_real))
 
     def failed(self, errand: Errand, reason: str, real: float, wait: float = 0.0) -> str:

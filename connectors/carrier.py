@@ -111,9 +111,9 @@ class Carrier:
             wait = min(IDLE_SECONDS, free - self._clock.real())  # inf: until an answer has come
             await asyncio.sleep(max(0.001, wait))
 
-    def hush(self, seconds: float) -> None:
-        """Nothing is asked over REST for so long: a dialogue was told to slow down."""
-        self.agenda.hush(self._clock.real() + seconds)
+    def slow_down(self, seconds: float | None) -> None:
+        """A dialogue was told to slow down, for so long if that was told: so is all REST."""
+        self.agenda.slow_down(seconds, self._clock.real())
 
     def probe(self, ledger: Ledger, then: Callable[[bool | None], None]) -> None:
         """Ask REST whether there are trades that the stream has not told of."""

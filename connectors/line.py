@@ -37,9 +37,9 @@ BLOCKED_SECONDS: Final = 900.0
 """Real seconds before an exchange that does not serve this address is tried again."""
 STABLE_SECONDS: Final = 10.0
 """A connection that lasted longer was a good one: the next failure begins the back-off anew."""
-SHORT_SECONDS: Final = 1.0
-"""After one that delivered it is not waited longer than it stood, or this: or a network that cuts
-every few seconds would be without connection for most of the time."""
+DELIVERED_SECONDS: Final = 2.0
+"""The same for one that delivered, or a network that cuts every few seconds would be without
+connection for most of the time."""
 OVERLAP_SECONDS: Final = 60.0
 """Real seconds after which a confirmed successor takes over, whatever it delivers."""
 LIFETIME: Final = 0.95
@@ -62,8 +62,8 @@ class Host(Protocol):
     async def dial(self, adapter: ExchangeAdapter, group: str) -> tuple[str, Opening]:
         """Make the connect dialogue: the address to connect to, and what the dialogue said."""
 
-    def hush(self, seconds: float) -> None:
-        """Nothing is asked over REST for so long."""
+    def slow_down(self, seconds: float | None) -> None:
+        """A dialogue was told to slow down, for so long if that was told: so is all REST."""
 
     def probe(self, ledger: Ledger, then: Callable[[bool | None], None]) -> None:
         """Ask REST whether there are trades that the stream has not told of."""
@@ -181,20 +181,18 @@ class Line:
             return life.leaving or "ended by us", 0.0
         error = life.task.exception()
         stood = self._clock.real() - life.stood_since
-        if error is None and stood > STABLE_SECONDS:
+        delivered = life.session is not None and life.session.delivering
+        if error is None and stood > (DELIVERED_SECONDS if delivered else STABLE_SECONDS):
             self._backoff.reset()
         delay = self._backoff.delay()
-        if life.session is not None and life.session.delivering:
-            delay = min(delay, max(stood, SHORT_SECONDS))
         match error:
             case None:
                 return life.task.result(), delay
             case Blocked():
                 return str(error), BLOCKED_SECONDS
             case SlowDown():
-                delay = max(error.retry_after, delay)
-                self._host.hush(delay)
-                return str(error), delay
+                self._host.slow_down(error.retry_after or None)
+                return str(error), max(error.retry_after, delay)
             case Unreachable():
                 return str(error), delay
             case _:

@@ -60,18 +60,18 @@ async def test_a_confirmed_successor_takes_over_in_the_end(
 async def test_a_connection_that_delivered_is_soon_made_again(
     exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut every few moments, it is away no longer than it stood: the back-off does not pile up."""
-    monkeypatch.setattr(line, "SHORT_SECONDS", 0.02)
+    """Cut every few seconds, it is away for a moment each time: the back-off does not pile up."""
+    monkeypatch.setattr(line, "DELIVERED_SECONDS", 0.0)
     world = World(exchange)
     async with world.carrying(BTC):
         world.begin()
-        for times in range(1, 9):
+        for times in range(1, 5):
             await until(lambda times=times: len(exchange.asked) == times)  # type: ignore[misc]  # its default
             lost = len(world.told("connection.lost"))
             await exchange.send(OPEN)
             await exchange.connections[-1].close()
             await until(lambda lost=lost: len(world.told("connection.lost")) > lost)  # type: ignore[misc]  # the same
-    assert max(each["again_in"] for each in world.told("connection.lost")) < 0.5
+    assert [each["again_in"] for each in world.told("connection.lost")] == [0.2] * 4
 
 
 async def test_without_a_connection_to_spare_the_old_one_goes_first(exchange: Exchange) -> None:
