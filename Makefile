@@ -4,6 +4,8 @@
 PYTHON ?= python3
 SECONDS ?= 60
 KAFKA ?=
+ROUNDS ?= 1
+SEED ?=
 ARGS ?=
 
 VENV := .venv
@@ -14,7 +16,7 @@ COMPILE := pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-f
 	--no-emit-trusted-host --strip-extras --allow-unsafe --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench venv lock clean
+.PHONY: help demo test test-all faults check format bench venv lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ test: $(READY) ## run the tests, real Kafka included (ARGS="-k words" chooses so
 
 test-all: $(READY) ## run the tests, the slow ones too
 	$(BIN)/pytest -q $(ARGS)
+
+faults: $(READY) ## strike a run with every fault, ROUNDS=1 times each, and compare (SEED= repeats)
+	@$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(READY) ## check format, lint and types
 	$(BIN)/ruff format --check .

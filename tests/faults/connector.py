@@ -1,0 +1,58 @@
+"""The connector of a campaign: `candles run`, started again whenever it is gone."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.end_to_end.program import Program, flags
+from tests.end_to_end.stage import Stage
+
+START_SECONDS = 60.0
+"""Real seconds within which a run has taken its shard, also from a Kafka that just came back."""
+STOP_SECONDS = 60.0
+
+
+class Process(Program):
+    """One run, which can be frozen."""
+
+    def freeze(self) -> None:
+        """Stop it where it stands (SIGSTOP)."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
+
+
+class Connector:
+    """Whichever run carries the wishes now. ``remarks`` are the sentences of those that failed."""
+
+    def __init__(self, stage: Stage, folder: Path, wishes: list[str]) -> None:
+        self._stage = stage
+        self._folder = folder
+        self._wishes = wishes
+        self.remarks: list[str] = []
+        self.process = self._started()
+
+    def _started(self) -> Process:
+        return Process(self._folder, ["run", *self._wishes, *flags(self._stage)])
+
+    def start(self) -> None:
+        """Start another run; the one before is left as it is."""
+        self.process = self._started()
+
+    async def carrying(self) -> Process:
+        """Wait until the run has its shard; the first one also says when it accepted the wishes."""
+        await self.process.event("shard.taken", seconds=START_SECONDS)
+        if not self._stage.wishes:
+            accepted = (await self.process.event("subscriptions.accepted"))["market"]
+            self._stage.wishes.update(dict.fromkeys(self._wishes, accepted))
+        return self.process
+
+    def keep_up(self) -> None:
+        """Start another run where the last has ended by itself, as Kubernetes would."""
+        if self.process.status is not None:
+            last = (self.process.wrote.strip().splitlines() or ["it wrote nothing"])[-1]
+            self.remarks.append(f"a run ended by itself, status {self.process.status}: {last}")
+            self.start()

@@ -1,0 +1,211 @@
+"""What goes wrong, by kind: each one strikes a campaign, and has ended its fault when it returns.
+
+Sleeps are how long a fault lasts; whatever is awaited has a condition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.connector import STOP_SECONDS
+
+if TYPE_CHECKING:
+    from tests.faults.campaign import Campaign
+
+Strike = Callable[["Campaign"], Awaitable[None]]
+KINDS: dict[str, Strike] = {}
+"""Every kind by its name, in the order of the table."""
+BROKERS = "broker"
+"""The kinds whose names begin so need a Kafka that may be harmed."""
+
+
+def kind(name: str) -> Callable[[Strike], Strike]:
+    """Register a kind under its name."""
+
+    def registered(strike: Strike) -> Strike:
+        KINDS[name] = strike
+        return strike
+
+    return registered
+
+
+async def some_seconds(campaign: Campaign, least: float, most: float) -> None:
+    """How long this fault lasts, by the seed."""
+    await asyncio.sleep(campaign.luck.uniform(least, most))
+
+
+# --- the connector
+
+
+@kind("connector: kill -9")
+async def killed(campaign: Campaign) -> None:
+    """Killed at any moment, twice, the second time perhaps while it takes over."""
+    for _ in range(2):
+        campaign.connector.process.kill()
+        await some_seconds(campaign, 0.0, 2.0)
+        campaign.connector.start()
+        await some_seconds(campaign, 0.5, 4.0)
+    await campaign.connector.carrying()
+
+
+@kind("connector: SIGSTOP, SIGCONT")
+async def frozen(campaign: Campaign) -> None:
+    """Frozen for a while; its connections and transactions are there when it wakes, or not."""
+    campaign.connector.process.freeze()
+    await some_seconds(campaign, 3.0, 9.0)
+    campaign.connector.process.thaw()
+
+
+@kind("connector: frozen, replaced, woken")
+async def zombie(campaign: Campaign) -> None:
+    """While it is frozen another one takes over; when it wakes it has to notice, and to end."""
+    first = campaign.connector.process
+    first.freeze()
+    try:
+        campaign.connector.start()
+        await campaign.connector.carrying()
+        await some_seconds(campaign, 0.0, 3.0)
+        first.thaw()
+        await first.ended(STOP_SECONDS)
+    finally:
+        first.kill()
+
+
+@kind("connector: SIGTERM, start")
+async def stopped(campaign: Campaign) -> None:
+    """Stopped in order, and started again."""
+    campaign.connector.process.terminate()
+    await campaign.connector.process.ended(STOP_SECONDS)
+    await some_seconds(campaign, 0.0, 3.0)
+    campaign.connector.start()
+    await campaign.connector.carrying()
+
+
+# --- brokers
+
+
+@kind("broker: kill -9")
+async def broker_killed(campaign: Campaign) -> None:
+    """One broker is killed, and comes back."""
+    broker = campaign.luck.choice(campaign.brokers)
+    await campaign.kafka.kill(broker)
+    await some_seconds(campaign, 1.0, 5.0)
+    await campaign.kafka.restart(broker)
+
+
+@kind("broker: paused")
+async def broker_paused(campaign: Campaign) -> None:
+    """One broker keeps its connections and answers nothing for a while."""
+    await pause(campaign, [campaign.luck.choice(campaign.brokers)], 2.0, 8.0)
+
+
+@kind("broker: stutters")
+async def broker_stutters(campaign: Campaign) -> None:
+    """All brokers answer late, again and again."""
+    for _ in range(6):
+        await pause(campaign, campaign.brokers, 0.3, 0.8)
+        await some_seconds(campaign, 0.1, 0.4)
+
+
+@kind("broker: rolling restart")
+async def brokers_restarted(campaign: Campaign) -> None:
+    """Each broker in turn is stopped in order and started again."""
+    for broker in campaign.brokers:
+        await campaign.kafka.restart(broker)
+
+
+@kind("broker: all paused")
+async def brokers_paused(campaign: Campaign) -> None:
+    """No broker answers for a while."""
+    await pause(campaign, campaign.brokers, 4.0, 8.0)
+
+
+@kind("broker: all killed")
+async def brokers_killed(campaign: Campaign) -> None:
+    """All brokers are killed, and come back."""
+    await asyncio.gather(*(campaign.kafka.kill(broker) for broker in campaign.brokers))
+    await some_seconds(campaign, 1.0, 4.0)
+    await asyncio.gather(*(campaign.kafka.restart(broker) for broker in campaign.brokers))
+
+
+async def pause(campaign: Campaign, brokers: list[int], least: float, most: float) -> None:
+    """Freeze brokers for some seconds."""
+    for broker in brokers:
+        campaign.kafka.pause(broker)
+    try:
+        await some_seconds(campaign, least, most)
+    finally:
+        for broker in brokers:
+            campaign.kafka.resume(broker)
+
+
+# --- the exchanges
+
+
+@dataclass(frozen=True)
+class Misbehaviour:
+    """A kind of the sandbox's, on all markets that it applies to, for about ``seconds``.
+
+    ``cut`` drops all connections first, so that there is something to subscribe to and to repair.
+    """
+
+    name: str
+    order: Mapping[str, Any]
+    seconds: float = 4.0
+    cut: bool = False
+
+    async def __call__(self, campaign: Campaign) -> None:
+        """Order it, wait, and end it."""
+        stage = campaign.stage
+        if self.name == "late_correction":
+            campaign.corrected = True
+        seed = campaign.luck.randrange(10_000)
+        await stage.misbehave(self.name, seed=seed, **self.order)
+        if self.cut:
+            await stage.misbehave("drop")
+        await some_seconds(campaign, 0.75 * self.seconds, 1.25 * self.seconds)
+        await stage.behave()
+
+
+def exchange(label: str, name: str, seconds: float = 4.0, cut: bool = False, **order: Any) -> None:
+    """Register a misbehaviour."""
+    KINDS[f"exchange: {label}"] = Misbehaviour(name, order, seconds, cut)
+
+
+exchange("drop", "drop", every=1.5)
+exchange("half_open", "half_open", 6.0, duration=2.0)
+exchange("stall", "stall", 7.0)
+exchange("silent_subscription", "silent_subscription", 7.0, cut=True)
+exchange("refuse", "refuse", cut=True, match="BTC-*")
+exchange("repeat", "repeat")
+exchange("reorder", "reorder")
+exchange("duplicate_rows", "duplicate_rows", cut=True)
+exchange("late_correction", "late_correction", 6.0, every=1.5, resent=True)
+exchange("skip_candle", "skip_candle", every=1.5)
+exchange("no_trades", "no_trades")
+exchange("garble", "garble", every=0.3)
+exchange("giant", "giant", every=1.5, count=3)
+exchange("bomb", "bomb", every=1.5, count=3)
+exchange("rate_limit, Retry-After", "rate_limit", cut=True, retry_after=True)
+exchange("rate_limit, no header", "rate_limit", cut=True, retry_after=False)
+exchange("ban, Retry-After", "ban", cut=True, retry_after=True)
+exchange("ban, no header", "ban", cut=True, retry_after=False)
+exchange("server_error", "server_error", cut=True)
+exchange("slow", "slow", cut=True)
+exchange("wrong_page", "wrong_page", cut=True)
+exchange("truncated", "truncated", cut=True)
+exchange("token_expired", "token_expired", every=2.0)
+exchange("rest_behind", "rest_behind", cut=True)
+exchange("shutdown_notice", "shutdown_notice", notice=2.0)
+exchange("clock_offset, fast", "clock_offset", cut=True, offset=120.0)
+exchange("clock_offset, slow", "clock_offset", cut=True, offset=-120.0)
+
+
+@kind("exchange: several at once")
+async def several(campaign: Campaign) -> None:
+    """Three of the sandbox's kinds together, by the seed."""
+    chosen = campaign.luck.sample([it for it in KINDS.values() if isinstance(it, Misbehaviour)], 3)
+    await asyncio.gather(*(each(campaign) for each in chosen))
