@@ -58,6 +58,7 @@ class Agenda:
         self.adapter = adapter
         self.budget = budget
         self.under_way = 0
+        self._hushed_until = -inf
         self._backoff = backoff
         self._clock = clock
         self._numbers = count()
@@ -130,13 +131,17 @@ class Agenda:
     def slow_down(self, seconds: float | None, real: float) -> float:
         """The exchange said that we are too fast: nothing is asked of it for the seconds it told.
 
-        Where it told none, for longer each time; the seconds.
+        Where it told none, for longer each time; the seconds. What was under way meanwhile and is
+        told the same tells nothing new.
         """
-        wait = self._backoff.delay() if seconds is None else seconds
-        self._hush(real + wait)
-        return wait
+        if seconds is None:
+            left = self._hushed_until - real
+            seconds = left if left > 0 else self._backoff.delay()
+        self._hush(real + seconds)
+        return seconds
 
     def _hush(self, until_real: float) -> None:
+        self._hushed_until = max(self._hushed_until, until_real)
         self.budget.close(self._clock.market_at(until_real))
 
     def failed(self, errand: Errand, reason: str, real: float, wait: float = 0.0) -> str:

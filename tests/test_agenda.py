@@ -279,6 +279,16 @@ def test_a_heavy_request_is_waited_for_until_it_fits() -> None:
     assert world.asked() == ["C-D"]
 
 
+def test_one_limit_met_by_several_requests_is_one_failure() -> None:
+    """Requests that were under way together do not double the back-off each."""
+    world = World()
+    for n in range(AT_ONCE):
+        world.book(f"A{n}-B")
+    for errand in world.requests():
+        world.answer(errand, RestSlowDown("too fast", None))
+    assert world.agenda.budget.free_at(world.clock.market()) - world.clock.market() == 1.0
+
+
 @pytest.mark.parametrize(("told", "wait"), [(30.0, 30.0), (None, 1.0)])
 def test_slow_down_hushes_everybody_of_the_exchange(told: float | None, wait: float) -> None:
     """After a 429 nobody asks before Retry-After has passed, or where none is told, a back-off."""
