@@ -19,7 +19,15 @@ from connectors.commands.auditing import audit
 from connectors.commands.coverage import coverage
 from connectors.commands.demo import Demo
 from connectors.commands.listing import facts, text_of
-from connectors.commands.program import KAFKA, REGISTRY, Program, Signals, say, with_settings
+from connectors.commands.program import (
+    KAFKA,
+    REGISTRY,
+    Program,
+    Signals,
+    say,
+    time_of,
+    with_settings,
+)
 from connectors.commands.tail import Candles, Chosen, chosen, existing, line, subscription_of, watch
 from connectors.errors import BadFrame, ConnectorError, SetupError
 from connectors.flow import Tally
@@ -50,16 +58,18 @@ def main() -> None:
     epilog=f"Example: candles run {EXAMPLE} --kafka localhost:9092",
 )
 @click.argument("subscriptions", nargs=-1, required=True, metavar="SUBSCRIPTION…")
+@click.option("--since", help="Fetch history from this time on, too (ISO 8601 or UNIX seconds).")
 @with_settings("sandbox", "endpoint", "prefix", "live", *KAFKA, *NEW_TOPICS, *REGISTRY)
-def run(subscriptions: tuple[str, ...], settings: Settings) -> None:
+def run(subscriptions: tuple[str, ...], since: str | None, settings: Settings) -> None:
     """Carry SUBSCRIPTIONS (EXCHANGE:BASE-QUOTE:INTERVAL) into Kafka until SIGINT or SIGTERM.
 
     Everything is checked before any WebSocket is opened. At the end one line says what became of
     everything that was received.
     """
     wanted = [_offered(text) for text in subscriptions]
+    start = time_of("--since", since)
     signals = Signals()
-    tally = asyncio.run(signals.over(_run(wanted, settings, signals)))
+    tally = asyncio.run(signals.over(_run(wanted, settings, start, signals)))
     if tally is not None:
         click.echo(str(tally))
     elif signals.came > 1:
@@ -72,7 +82,9 @@ def _offered(text: str) -> Subscription:
     return subscription
 
 
-async def _run(wanted: Sequence[Subscription], settings: Settings, signals: Signals) -> Tally:
+async def _run(
+    wanted: Sequence[Subscription], settings: Settings, since: float | None, signals: Signals
+) -> Tally:
     cluster = settings.cluster()
     options = Options(
         prefix=settings.prefix,
@@ -80,6 +92,7 @@ async def _run(wanted: Sequence[Subscription], settings: Settings, signals: Sign
         partitions=settings.partitions,
         replication=settings.replication,
         registry=settings.schema_registry(),
+        since=since,
     )
     clock = await sandbox_clock(settings.sandbox) if settings.sandbox else Clock()
     async with Worker(cluster, wanted, clock, settings.endpoints(), options) as worker:

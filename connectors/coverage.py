@@ -133,6 +133,15 @@ class Coverage:
             self._put(Run(open_time, end, count=1, digest=digest))
         self._remember(Closed(open_time, revision, digest))
 
+    def reach_back(self, start: int, reason: str, since: int) -> None:
+        """Coverage begins earlier from now on; what is new of it is missing."""
+        if start >= self.start:
+            return
+        self.runs = _merged(
+            [Run(start, self.start, RunState.MISSING, reason=reason, since=since), *self.runs]
+        )
+        self.start = start
+
     def empty(self, start: int, end: int) -> None:
         """The exchange has no candle in these slots."""
         self._put(Run(start, end))

@@ -83,7 +83,8 @@ class Ledger:
     """See the head of the module.
 
     ``wake(ledger, real)`` is called when it must be ticked at ``real`` or earlier than it said;
-    ``touch(ledger)`` when there is something to write.
+    ``touch(ledger)`` when there is something to write. ``since`` (market time): coverage shall
+    reach back to there; history is old missing slots, repaired behind everything fresher.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class Ledger:
         clock: Clock,
         wake: Callable[[Ledger, float], None],
         touch: Callable[[Ledger], None],
+        since: float | None = None,
     ) -> None:
         self.subscription = subscription
         self.grid = grid
         self.rules = rules
         self.heard = -inf
         self.ignored = 0
+        self._since = since
         self._clock = clock
         self._wake = wake
         self._touch = touch
@@ -121,6 +124,7 @@ class Ledger:
         if coverage is not None:
             self.coverage, self.begun = coverage, True
             self._learn(coverage.start)
+            self._reach_back()
         elif self.grid.known:
             self._start()
         self._resume(real)
@@ -161,7 +165,14 @@ class Ledger:
     def _start(self) -> None:
         self.coverage = Coverage(self.grid.floor(self._began[0]))
         self.begun = True
+        self._reach_back()
         self._touch(self)
+
+    def _reach_back(self) -> None:
+        start = self.coverage.start if self._since is None else self.grid.floor(self._since)
+        if start < self.coverage.start:
+            self.coverage.reach_back(start, "history", int(self._began[0]))
+            self._touch(self)
 
     def _learn(self, slot: int) -> None:
         if not self.grid.known:

@@ -36,6 +36,16 @@ def check_interval(adapter: ExchangeAdapter, subscription: Subscription) -> None
         )
 
 
+def check_history(adapter: ExchangeAdapter, subscription: Subscription) -> None:
+    """UsageError where REST does not offer the interval, so that no history can be fetched."""
+    offered = adapter.get_rest_supported_intervals()
+    if subscription.interval not in offered:
+        raise UsageError(
+            f"{subscription}: {subscription.exchange} has no history of {subscription.interval}, "
+            f"only of {' '.join(offered)}: wish for it without --since"
+        )
+
+
 def check_pair(instruments: Sequence[Instrument], subscription: Subscription) -> None:
     """UsageError, with the nearest names, where the exchange lists no such pair or trades it not.
 

@@ -39,7 +39,7 @@ from connectors.kafka.outbox import CAPACITY
 from connectors.kafka.topics import CLOSED_NAME, LIVE_NAME
 from connectors.ledger import Ledger
 from connectors.limits import Backoff
-from connectors.market import Pack, check_interval, check_pair, pack, rules_of
+from connectors.market import Pack, check_history, check_interval, check_pair, pack, rules_of
 from connectors.model import Instrument, Subscription
 from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
@@ -62,7 +62,8 @@ CONFLATED: Final = 1
 class Options:
     """How a worker works. ``registry`` is entered by the worker; ``drain`` in real seconds.
 
-    ``closed_name`` and ``live_name`` are templates of the names of the topics of candles.
+    ``closed_name`` and ``live_name`` are templates of the names of the topics of candles;
+    ``since`` (UNIX seconds) is where coverage shall begin, else with the running bar.
     """
 
     prefix: str = "candles"
@@ -72,6 +73,7 @@ class Options:
     closed_name: str = CLOSED_NAME
     live_name: str = LIVE_NAME
     registry: SchemaRegistry | None = None
+    since: float | None = None
     drain: float = 10.0
 
 
@@ -134,7 +136,10 @@ class Worker:
     async def prepare(self) -> None:
         """Check everything that can be wrong; see the head of the module for what is raised."""
         for subscription in self._subscriptions:
-            check_interval(exchanges.get(subscription.exchange)(), subscription)
+            adapter = exchanges.get(subscription.exchange)()
+            check_interval(adapter, subscription)
+            if self._options.since is not None:
+                check_history(adapter, subscription)
         await probe(self._cluster)
         names = sorted({subscription.exchange for subscription in self._subscriptions})
         for carrier in await _all(*map(self._new_carrier, names)):
@@ -285,6 +290,7 @@ class Worker:
                 self._clock,
                 wake=carrier.wake,
                 touch=touch,
+                since=self._options.since,
             ),
             key=key,
             partition=partition_of(key, closed.partitions),

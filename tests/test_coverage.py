@@ -271,3 +271,13 @@ def test_digest_is_the_same_in_every_release() -> None:
     candle = CandleData(START, **FIGURES, channel="c", closed=True, event_time=START)
     assert expected == 0xC426C2DFC6180B22
     assert expected == digest_of(candle)
+
+
+def test_reach_back() -> None:
+    """Coverage may begin earlier than it did; what is new of it is missing, never later."""
+    coverage = Coverage(300, [Run(300, 360, count=1)])
+    coverage.reach_back(120, "history", 500)
+    assert coverage.start == 120
+    assert coverage.runs[0] == Run(120, 300, RunState.MISSING, reason="history", since=500)
+    coverage.reach_back(240, "history", 600)
+    assert (coverage.start, len(coverage.runs)) == (120, 2)

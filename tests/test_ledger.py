@@ -10,7 +10,7 @@ import pytest
 
 from connectors.clock import Clock
 from connectors.comparison import behind, equal, filled
-from connectors.coverage import Coverage, RunState
+from connectors.coverage import Coverage, Run, RunState
 from connectors.ledger import AUDIT, CONFIRM, HOLD, LAG, Ledger, Rules, Span
 from connectors.model import CandleData, Grid, Subscription, grid_of
 
@@ -40,7 +40,14 @@ def bar(
 class Desk:
     """A ledger with a clock in hand. Real and market seconds pass alike; real ones begin at 0."""
 
-    def __init__(self, rules: Rules, grid: Grid | None = None, *, begin: bool = True) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        grid: Grid | None = None,
+        *,
+        begin: bool = True,
+        since: float | None = None,
+    ) -> None:
         self.now = 0.0
         self.clock = Clock(1.0, 0.0, FIRST + 10)
         self.woken: list[float] = []
@@ -52,6 +59,7 @@ class Desk:
             self.clock,
             lambda _, real: self.woken.append(real),
             self._touch,
+            since,
         )
         if begin:
             self.begin(None)
@@ -913,3 +921,41 @@ def test_a_slot_given_up_is_not_asked_for() -> None:
     desk.at(1, 5).begin(coverage)
     assert desk.tick() is None
     assert desk.book.coverage.runs[0].state is RunState.GIVEN_UP
+
+
+# --- history --------------------------------------------------------------------------------------
+
+
+def test_history_is_old_missing_slots() -> None:
+    """With a ``since``, what lies between it and the running bar is declared missing at once."""
+    desk = Desk(FLAGGED, since=slot(-25) + 30.0)
+    assert desk.runs() == [(-25, 0, "MISSING", 0)]
+    assert desk.touched > 0
+
+
+def test_history_is_fetched_newest_first_and_published_late() -> None:
+    """Page by page backwards, behind everything fresher, until nothing is missing."""
+    desk = Desk(FLAGGED, since=slot(-25))
+    pages = []
+    while any(run[2] == "MISSING" for run in desk.runs()):
+        span = desk.ask()
+        pages.append(((span.start - FIRST) // STEP, (span.end - FIRST) // STEP))
+        desk.reply(span, *(bar(n) for n in range(*pages[-1]) if n < 0))
+        desk.after(1.0)
+    assert [start for start, _ in pages] == sorted((start for start, _ in pages), reverse=True)
+    assert desk.runs() == [(-25, 0, "SETTLED", 25)]
+    published = desk.took()
+    assert sorted(number for number, *_ in published) == list(range(-25, 0))
+    assert {(reason, revision, late) for _, reason, revision, late in published} == {
+        ("REST_ROW", 0, True)
+    }
+
+
+def test_history_of_a_known_coverage() -> None:
+    """An earlier ``since`` reaches back before what is covered; a later one changes nothing."""
+    covered = Desk(FLAGGED, begin=False, since=slot(-9))
+    covered.begin(Coverage(slot(-5), [Run(slot(-5), slot(0), count=5)]))
+    assert covered.runs() == [(-9, -5, "MISSING", 0), (-5, 0, "SETTLED", 5)]
+    later = Desk(FLAGGED, begin=False, since=slot(-2))
+    later.begin(Coverage(slot(-5), [Run(slot(-5), slot(0), count=5)]))
+    assert later.runs() == [(-5, 0, "SETTLED", 5)]

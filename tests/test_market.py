@@ -16,6 +16,7 @@ from connectors.errors import UsageError
 from connectors.market import (
     QUARANTINE,
     Quarantine,
+    check_history,
     check_interval,
     check_pair,
     pack,
@@ -213,3 +214,11 @@ def test_a_channel_is_released_once_when_its_time_has_come() -> None:
     assert ("a" in quarantine, "b" in quarantine, quarantine.due()) == (False, True, 7.0)
     assert quarantine.release(100.0) == ["b"]
     assert quarantine.release(100.0) == []
+
+
+def test_history_needs_rest() -> None:
+    """An interval that REST lacks has no history, and the sentence says which have one."""
+    adapter = exchanges.get("kucoin_perpetual")()
+    check_history(adapter, Subscription("kucoin_perpetual", "BTC-USDT", "1m"))
+    with pytest.raises(UsageError, match="has no history of 3m, only of 1m 5m"):
+        check_history(adapter, Subscription("kucoin_perpetual", "BTC-USDT", "3m"))

@@ -337,7 +337,7 @@ def test_grid_not_learned_yet() -> None:
 
 
 def _at(*date: int) -> int:
-    return int(datetime(*date, tzinfo=UTC).timestamp())  # type: ignore[misc,arg-type]
+    return int(datetime(*date, tzinfo=UTC).timestamp())  # type: ignore[misc,arg-type]  # the parts of a date
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ schemas/released/{name}.{version}.avsc. Released: add the new one as {name}.{nex
 
 def tree(name: str) -> dict[str, Any]:
     """A current schema as JSON."""
-    return json.loads((FOLDER / f"{name}.avsc").read_text())  # type: ignore[no-any-return]
+    return json.loads((FOLDER / f"{name}.avsc").read_text())  # type: ignore[no-any-return]  # an object
 
 
 def named_types(part: Any) -> Iterator[dict[str, Any]]:

@@ -14,11 +14,12 @@ from typing import Any, Final
 from connectors.adapter import ExchangeAdapter, QuietBars
 from connectors.clock import Clock
 from connectors.commands.inventory import counted
+from connectors.commands.program import time_of
 from connectors.comparison import equal
 from connectors.coverage import Coverage
 from connectors.errors import UsageError
 from connectors.ledger import AUDIT, HOLD, LAG
-from connectors.model import CandleData, Grid, Subscription, milliseconds
+from connectors.model import CandleData, Grid, Subscription
 from connectors.records import CandleRecord
 
 SLOTS: Final = 500
@@ -116,22 +117,10 @@ class Findings:
 
 def asked(since: str | None, until: str | None) -> tuple[float | None, float | None]:
     """The range that ``--from`` and ``--to`` name, in UNIX seconds; UsageError for a wrong one."""
-    start, end = _time("--from", since), _time("--to", until)
+    start, end = time_of("--from", since), time_of("--to", until)
     if start is not None and end is not None and start >= end:
         raise UsageError(f"--from {since} is not before --to {until}: write an earlier --from")
     return start, end
-
-
-def _time(flag: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return milliseconds(text) / 1000
-    except ValueError:
-        raise UsageError(
-            f"{flag} {text!r} is no time: write it in ISO 8601, like 2026-11-25T12:00 (UTC where "
-            "no zone is told), or in UNIX seconds"
-        ) from None
 
 
 @dataclass(frozen=True, slots=True)

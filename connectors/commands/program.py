@@ -18,7 +18,8 @@ from typing import Any, Final, NoReturn, TypeVar
 import click
 import structlog
 
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, UsageError
+from connectors.model import milliseconds
 from connectors.settings import CONFIG, SETTINGS, resolve
 from connectors.telemetry import configure
 
@@ -156,3 +157,16 @@ class Signals:
             if not self.came:
                 raise
             return None
+
+
+def time_of(flag: str, text: str | None) -> float | None:
+    """UNIX seconds of what a flag says, ISO 8601 or UNIX seconds; UsageError for anything else."""
+    if text is None:
+        return None
+    try:
+        return milliseconds(text) / 1000
+    except ValueError:
+        raise UsageError(
+            f"{flag} {text!r} is no time: write it in ISO 8601, like 2026-11-25T12:00 (UTC where "
+            "no zone is told), or in UNIX seconds"
+        ) from None
