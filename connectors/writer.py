@@ -20,7 +20,7 @@ from typing import Final
 from connectors.clock import Clock
 from connectors.codec import OWNER_KEY, coverage_of, encode_coverage, subscription_key
 from connectors.coverage import Coverage
-from connectors.errors import Fenced, RecordRefused, ShardLost, Unreachable
+from connectors.errors import Fenced, RecordRefused, SetupError, ShardLost, Unreachable
 from connectors.flow import Lane, Tally
 from connectors.kafka import Record, Shard
 from connectors.ledger import Ledger
@@ -65,6 +65,7 @@ class Writer:
         self._topic, self._prefix = coverage
         self._values = values
         self._accepted = accepted
+        self._last: dict[tuple[str, int], int] = {}
         self._touched: dict[Subscription, Lane] = {}
         self._suspects: set[Subscription] = set()
         self._quarantined: set[Subscription] = set()
@@ -111,10 +112,11 @@ class Writer:
         known = dict(await self._shard.take_over())
         self._predecessor = await self._claimed_by(known)
         coverages = {
-            subscription: await self._coverage(known.get(subscription_key(subscription)))
-            for subscription in self._lanes
+            subscription: await self._coverage(lane, known.get(subscription_key(subscription)))
+            for subscription, lane in self._lanes.items()
             if subscription not in self._quarantined
         }
+        await self._check_closed_topics()
         for subscription, coverage in coverages.items():
             self._begin(subscription, coverage)
         await self._shard.commit([self._claim()])
@@ -132,8 +134,24 @@ class Writer:
             ledger.forget()
             self._quarantine(subscription, error)
 
-    async def _coverage(self, value: bytes | None) -> Coverage | None:
-        return None if value is None else (await self._record(value)).coverage
+    async def _coverage(self, lane: Lane, value: bytes | None) -> Coverage | None:
+        if value is None:
+            return None
+        record = await self._record(value)
+        if record.last_closed_offset is not None:
+            place = lane.closed_topic, lane.partition
+            self._last[place] = max(self._last.get(place, 0), record.last_closed_offset)
+        return record.coverage
+
+    async def _check_closed_topics(self) -> None:
+        """What coverage calls published must still be there: SetupError where it is not."""
+        for (topic, partition), last in self._last.items():
+            if await self._shard.end(topic, partition) <= last:
+                raise SetupError(
+                    f"topic {topic} was recreated or cut short: coverage speaks of offset {last} in "
+                    f"partition {partition}, which is not there; restore the topic together with "
+                    f"{self._topic}, or use another --prefix"
+                )
 
     async def _claimed_by(self, known: Mapping[bytes, bytes | None]) -> str | None:
         claim = known.get(OWNER_KEY)
@@ -153,7 +171,7 @@ class Writer:
     async def _write(self) -> None:
         lanes, records = self._next_transaction()
         try:
-            await self._shard.commit(records)
+            self._last.update(await self._shard.commit(records))
         except RecordRefused as error:
             self._suspect(lanes, error)
             raise
@@ -209,7 +227,11 @@ class Writer:
 
     def _coverage_record(self, lane: Lane, at: int) -> Record:
         record = replace(
-            lane.facts, coverage=lane.ledger.coverage, owner=self._owner, updated_at=at
+            lane.facts,
+            coverage=lane.ledger.coverage,
+            last_closed_offset=self._last.get((lane.closed_topic, lane.partition)),
+            owner=self._owner,
+            updated_at=at,
         )
         value = encode_coverage(record, self._prefix)
         key = subscription_key(lane.ledger.subscription)

@@ -64,6 +64,7 @@ class Pretend(Shard):
         self.may = asyncio.Event()
         self.may.set()
         self.taken = 0
+        self.ends: dict[Place, int] = {}
 
     async def take_over(self) -> list[tuple[bytes, bytes | None]]:
         _raise_next(self.take_over_fails)
@@ -81,7 +82,15 @@ class Pretend(Shard):
         _raise_next(self.fails)
         self.committed.append(list(records))
         _raise_next(self.doubts)
-        return {}
+        return {(record.topic, record.partition): self._ends(record) - 1 for record in records}
+
+    async def end(self, topic: str, partition: int) -> int:
+        return self.ends.get((topic, partition), 0)
+
+    def _ends(self, record: Record) -> int:
+        place = record.topic, record.partition
+        self.ends[place] = self.ends.get(place, 0) + 1
+        return self.ends[place]
 
     async def close(self) -> None:
         return
@@ -394,6 +403,34 @@ async def test_a_run_goes_on_where_the_one_before_it_ended() -> None:
         second.closes(1, 2)
         await second.written()
     assert second.shard.slots() == [0, 1, 2]
+
+
+async def test_a_recreated_topic_ends_the_run_with_a_sentence() -> None:
+    """What coverage calls published is not there any more: nothing is written over the hole."""
+    async with running() as world:
+        world.closes(0)
+        await world.written()
+        world.closes(1)
+        await world.written()
+    world.shard.ends[CLOSED, 1] = 0
+    async with running(world=world) as again:
+        error = await again.verdict()
+    assert isinstance(error, SetupError)
+    assert str(error) == (
+        f"topic {CLOSED} was recreated or cut short: coverage speaks of offset 1 in partition 1, "
+        f"which is not there; restore the topic together with {COVERED}, or use another --prefix"
+    )
+
+
+async def test_coverage_keeps_the_last_offset_before_it() -> None:
+    """The first transaction knows none; each later one keeps what the one before it wrote."""
+    async with running() as world:
+        for bar in range(3):
+            world.closes(bar)
+            await world.written()
+    records = [record for record in world.shard.records(COVERED) if record.key != OWNER_KEY]
+    offsets = [covered(record.value).last_closed_offset for record in records]
+    assert offsets[-3:] == [None, 0, 1]
 
 
 async def test_a_tombstone_of_coverage_is_none() -> None:

@@ -29,7 +29,7 @@ from connectors.kafka.batches import BATCH_BYTES, Place, Record, by_place, packe
 from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.failures import Stage, explain
-from connectors.kafka.reader import STALL_SECONDS, read_topic
+from connectors.kafka.reader import STALL_SECONDS, read_topic, watermarks
 from connectors.kafka.topics import partition_counts
 
 TRANSACTIONAL: Final[Mapping[str, Any]] = {
@@ -104,6 +104,10 @@ class Shard:
     async def peek(self) -> list[tuple[bytes, bytes | None]]:
         """What its coverage says, as ``take_over`` returns it, without fencing anybody."""
         return await self._read()
+
+    async def end(self, topic: str, partition: int) -> int:
+        """The high watermark of a partition that this shard writes to."""
+        return (await watermarks(self._cluster, topic, [partition]))[partition][1]
 
     async def commit(self, records: Sequence[Record]) -> dict[Place, int]:
         """Write all ``records`` or none; when it returns, they are visible, exactly once.
