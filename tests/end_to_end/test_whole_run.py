@@ -67,7 +67,8 @@ async def test_a_quiet_life(stage: Stage, tmp_path: Path) -> None:
     assert (findings.late, findings.revisions) == (0, 0), findings
 
 
-async def test_a_run_that_nobody_can_reach(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.slow
+async def test_an_exchange_that_is_away(stage: Stage, tmp_path: Path) -> None:
     """The candles of an exchange that is away come when it is back, those of others at once."""
     wishes = ["binance_spot:BTC-USDT:1m", "kucoin_spot:BTC-USDT:1m"]
     async with carrying(stage, tmp_path, wishes) as run:
