@@ -16,7 +16,7 @@ COMPILE := pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-f
 	--no-emit-trusted-host --strip-extras --allow-unsafe --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all faults check format bench venv lock clean
+.PHONY: help demo test test-all faults simulate check format bench venv lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-all: $(READY) ## run the tests, the slow ones too
 
 faults: $(READY) ## strike a run with every fault, ROUNDS=1 times each, and compare (SEED= repeats)
 	@$(BIN)/python -m tests.faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+simulate: $(READY) ## run the pure parts through SEEDS=2000 seeds of faults, from seed FIRST=0 on
+	@$(BIN)/python -m tests.simulation $(or $(FIRST),0) $(or $(SEEDS),2000)
 
 check: $(READY) ## check format, lint and types
 	$(BIN)/ruff format --check .
