@@ -148,9 +148,9 @@ class Writer:
         for (topic, partition), last in self._last.items():
             if await self._shard.end(topic, partition) <= last:
                 raise SetupError(
-                    f"topic {topic} was recreated or cut short: coverage speaks of offset {last} in "
-                    f"partition {partition}, which is not there; restore the topic together with "
-                    f"{self._topic}, or use another --prefix"
+                    f"topic {topic} was recreated or cut short: coverage speaks of offset {last} "
+                    f"in partition {partition}, which is not there; restore the topic together "
+                    f"with {self._topic}, or use another --prefix"
                 )
 
     async def _claimed_by(self, known: Mapping[bytes, bytes | None]) -> str | None:
