@@ -32,10 +32,17 @@ class LateCorrection(Blow):
     def __init__(self, order: Order) -> None:
         super().__init__(order)
         self._changed: dict[str, float] = {}
+        self._finished = False
+
+    def finish(self) -> None:
+        """Correct nothing more: nobody would be told of it."""
+        self._finished = True
 
     def change(self, market: Market, dialect: Dialect, now: Moment) -> None:
         """Report trades late."""
         self._changed.clear()
+        if self._finished:
+            return
         for pair in filter(self.covers, market.books(trading=True)):
             interval = self._interval(pair, market)
             when = None if interval is None else self._report(market, pair, interval, now.market)

@@ -11,7 +11,6 @@ import asyncio
 import random
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,7 +36,8 @@ def main() -> int:
     say(f"seed {seed}: {len(names)} kinds of fault, {asked.rounds} round(s) each")
     results, remarks = asyncio.run(play(names, asked.rounds, seed))
     say(table(results))
-    say("\n".join(["", *(f"! {remark}" for remark in remarks)]))
+    for remark in remarks:
+        say(f"! {remark}")
     wrong = any(amiss.everything for rounds in results.values() for amiss in rounds)
     return int(wrong or bool(remarks) or not results)
 
@@ -65,16 +65,18 @@ async def play(names: list[str], rounds: int, seed: int) -> tuple[Results, list[
                 results[name].append(await one(played, name))
             results[END].append(await played.ended())
             remarks = played.connector.remarks
+            told = sorted(played.connector.told().items())
+            say("\nthe runs told: " + ", ".join(f"{event} {count}" for event, count in told))
     return results, remarks
 
 
 async def one(played: Campaign, name: str) -> Amiss:
     """One round, told as soon as it is over."""
-    began = time.monotonic()
     before = len(played.connector.remarks)
     amiss = await played.round(KINDS[name])
     said = ", ".join(f"{len(it)} {column}" for column, it in amiss.sentences.items() if it)
-    say(f"{name:{WIDTH}} {time.monotonic() - began:4.0f} s  {said or 'nothing amiss'}")
+    fault, healing = played.seconds
+    say(f"{name:{WIDTH}}{fault:4.0f} s + {healing:3.0f} s  {said or 'nothing amiss'}")
     for sentence in (*amiss.everything[:SHOWN], *played.connector.remarks[before:]):
         say(f"    {sentence}")
     return amiss

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+from confluent_kafka import KafkaException
+
 from connectors.sandbox.kafka import LocalKafka
 from connectors.sandbox.server import Sandbox
 from tests.end_to_end.stage import SPEED, Stage
@@ -42,7 +44,11 @@ LOOK_SECONDS = 0.5
 
 
 class Campaign:
-    """One run, and what is wrong with it. ``corrected``: whether closed bars have been changed."""
+    """One run, and what is wrong with it.
+
+    ``brokers`` are the numbers of those that run at the beginning. ``corrected``: whether closed
+    bars have been changed since. ``seconds`` are how long the last fault and its healing took.
+    """
 
     def __init__(self, stage: Stage, kafka: LocalKafka, connector: Connector, luck: Random) -> None:
         self.stage = stage
@@ -50,22 +56,23 @@ class Campaign:
         self.connector = connector
         self.luck = luck
         self.corrected = False
+        self.brokers = sorted(kafka.pids)
+        self.seconds = (0.0, 0.0)
         self._known: set[str] = set()
-
-    @property
-    def brokers(self) -> list[int]:
-        """The numbers of the brokers."""
-        return sorted(self.kafka.pids)
 
     async def round(self, strike: Strike) -> Amiss:
         """Strike, let it heal, and return what is amiss that was not before."""
+        began = time.monotonic()
         try:
             await strike(self)
         except AssertionError as failed:
             self.connector.remarks.append(f"a fault did not end as it should: {failed}")
         finally:
             await self.stage.behave()
-        return await self.healed(self.stage.market + AFTERWARDS)
+        ended = time.monotonic()
+        amiss = await self.healed(self.stage.market + AFTERWARDS)
+        self.seconds = ended - began, time.monotonic() - ended
+        return amiss
 
     async def healed(self, until: float) -> Amiss:
         """What is amiss, as soon as it is nothing, or nothing that can heal, or time is over."""
@@ -73,10 +80,15 @@ class Campaign:
         end = time.monotonic() + HEALING
         while True:
             self.connector.keep_up()
-            found = await self.judged(until)
-            fresh = found.beyond(self._known)
-            if not fresh.may_heal or time.monotonic() > end:
-                break
+            over = time.monotonic() > end
+            try:
+                fresh = (await self.judged(until)).beyond(self._known)
+            except (KafkaException, AssertionError):  # of a Kafka that is only just coming back
+                if over:
+                    raise
+            else:
+                if over or not fresh.may_heal:
+                    break
             await asyncio.sleep(LOOK_SECONDS)
         self._known.update(fresh.everything)
         return fresh

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from collections import Counter
 from pathlib import Path
 
 from tests.end_to_end.program import Program, flags
@@ -49,6 +51,12 @@ class Connector:
             accepted = (await self.process.event("subscriptions.accepted"))["market"]
             self._stage.wishes.update(dict.fromkeys(self._wishes, accepted))
         return self.process
+
+    def told(self) -> Counter[str]:
+        """How many lines of each event the logs of all runs have; the noisiest are thinned out."""
+        logs = (log.read_text().splitlines() for log in self._folder.glob("run-*.log"))
+        lines = (line for log in logs for line in log if line.startswith("{"))
+        return Counter(json.loads(line)["event"] for line in lines)
 
     def keep_up(self) -> None:
         """Start another run where the last has ended by itself, as Kubernetes would."""

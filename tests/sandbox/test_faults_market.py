@@ -191,6 +191,17 @@ def test_quiet_pairs_are_corrected_where_they_had_trades() -> None:
     ]
 
 
+def test_the_end_of_late_corrections_corrects_nothing() -> None:
+    """A deleted order changes no further bar: nobody would be told of it."""
+    market = market_of()
+    order = fault("late_correction", match="BTC-USDT:1m")
+    turn(order, market, NOON + 629)
+    before = page(market, "BTC-USDT")
+    order.finish()
+    order.change(market, DIALECTS["binance_spot"], Moment(NOON + 829, 300))
+    assert before == page(market, "BTC-USDT")
+
+
 async def test_late_correction(fast: Client) -> None:
     """History and truth have the new values, truth both revisions; no frame tells of it."""
     socket = await fast.subscribed(BTC)
