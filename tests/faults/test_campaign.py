@@ -17,7 +17,7 @@ FEW = (
     "connector: kill -9",
     "broker: stutters",
     "exchange: late_correction",
-    "exchange: several at once",
+    "exchange: drop",
 )
 
 
