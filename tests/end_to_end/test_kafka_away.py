@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -19,11 +20,11 @@ RECOVERY = 60.0
 """Real seconds within which a run has got over Kafka's absence; its own time limits are 15 s."""
 
 
-async def run_through(stage: Stage, absence: Awaitable[None]) -> None:
+async def run_through(stage: Stage, absence: Callable[[], Awaitable[None]]) -> None:
     """Run while Kafka is away: afterwards nothing may be lost, doubled or wrong."""
     async with stage.running(WISHES) as running:
         await stage.complete(stage.market + 60)
-        await absence
+        await absence()
         until = stage.market + 60
         findings = await stage.complete(until, RECOVERY)
         report(findings, f"· complete {(stage.market - until) / SPEED:.1f} s later")
@@ -51,7 +52,7 @@ async def killed(kafka: LocalKafka) -> None:
 
 async def test_a_broker_that_is_killed(own_stage: Stage, own_kafka: LocalKafka) -> None:
     """The only broker is killed and started again: nothing is lost, nothing is doubled."""
-    await run_through(own_stage, killed(own_kafka))
+    await run_through(own_stage, partial(killed, own_kafka))
 
 
 @pytest.mark.parametrize("seconds", [4.0, pytest.param(25.0, marks=pytest.mark.slow)])
@@ -59,4 +60,4 @@ async def test_a_broker_that_is_frozen(
     own_stage: Stage, own_kafka: LocalKafka, seconds: float
 ) -> None:
     """The only broker freezes, longer than requests wait or not: nothing is lost or doubled."""
-    await run_through(own_stage, frozen(own_kafka, seconds))
+    await run_through(own_stage, partial(frozen, own_kafka, seconds))
