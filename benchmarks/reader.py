@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # as its documentation has it
     AdminClient,
     NewTopic,
@@ -23,6 +23,7 @@ from benchmarks.load import Load
 SCHEMA: Final = Path(__file__).parents[1] / "schemas/candle_data.avsc"
 FRAMING: Final = 10  # bytes of single-object encoding before a value
 SILENCE: Final = 10.0  # seconds without a record after which no more are expected
+LEADER_SECONDS: Final = 30.0  # the longest that a partition is without leader, on a busy machine
 
 Offsets = dict[tuple[str, int], int]
 """By topic and partition."""
@@ -68,8 +69,16 @@ class Reader:
             for topic in self._topics(prefix)
             for partition in known[topic].partitions
         }
-        found = self._admin.list_offsets(wanted, request_timeout=10) if wanted else {}
-        return {(at.topic, at.partition): end.result().offset for at, end in found.items()}
+        deadline = time.monotonic() + LEADER_SECONDS
+        while wanted:
+            found = self._admin.list_offsets(wanted, request_timeout=10)
+            try:
+                return {(at.topic, at.partition): end.result().offset for at, end in found.items()}
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+        return {}
 
     def _topics(self, prefix: str) -> list[str]:
         known = self._admin.list_topics(timeout=10).topics

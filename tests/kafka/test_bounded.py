@@ -50,8 +50,9 @@ async def test_a_frozen_kafka_holds_nobody_up(own: Guarded, own_world: World) ->
             await idle.take_over()
         await idle.close()
         assert time.monotonic() - started < 5
-    assert await shard.take_over() == [(b"x:A-B:1m", b"one")]
-    await shard.close()
+    later = own_world.shard()
+    assert await later.take_over() == [(b"x:A-B:1m", b"one")]
+    await later.close()
     await until(lambda: asyncio.all_tasks() == before)
 
 
