@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.end_to_end.stage import SPEED
 from tests.faults.connector import STOP_SECONDS
 
 if TYPE_CHECKING:
@@ -198,7 +199,8 @@ exchange("slow", "slow", cut=True)
 exchange("wrong_page", "wrong_page", cut=True)
 exchange("truncated", "truncated", cut=True)
 exchange("token_expired", "token_expired", every=2.0)
-exchange("rest_behind", "rest_behind", cut=True)
+exchange("rest_behind, 2 s", "rest_behind", cut=True, lag=2.0 / SPEED)
+exchange("rest_behind, 2 min", "rest_behind", cut=True, lag=120.0 / SPEED)
 exchange("shutdown_notice", "shutdown_notice", notice=2.0)
 exchange("clock_offset, fast", "clock_offset", cut=True, offset=120.0)
 exchange("clock_offset, slow", "clock_offset", cut=True, offset=-120.0)
