@@ -164,7 +164,8 @@ async def _serve(
             return reason
         for text in session.texts(now, clock.wall()):
             try:
-                await asyncio.wait_for(connection.send(text), SEND_SECONDS)
+                async with asyncio.timeout(SEND_SECONDS):  # wait_for may lose a cancellation (3.11)
+                    await connection.send(text)
             except (WebSocketException, TimeoutError) as error:
                 return f"sending failed: {str(error) or type(error).__name__}"
         changed.clear()

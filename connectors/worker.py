@@ -54,6 +54,8 @@ T = TypeVar("T")
 INSTRUMENT_TRIES: Final = 4
 NOTES: Final = 100
 """So many schemas and dead letters may wait for Kafka: a letter may be large."""
+END_SECONDS: Final = 10.0
+"""So long a task may take to end when it is cancelled."""
 CONFLATED: Final = 1
 """The live publisher's capacity where only the newest update of each bar is wanted."""
 
@@ -325,15 +327,20 @@ async def _all(*work: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them and wait until they have ended; one that resists is left to itself."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    ends = [asyncio.wait({task}, timeout=END_SECONDS) for task in tasks]
+    await asyncio.gather(*ends)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()  # or asyncio complains that nobody looked at it
 
 
 def _raise_first(tasks: Sequence[asyncio.Task[None]]) -> None:
     """The error that ended a task, rather than that it was ended."""
     for task in tasks:
-        error = None if task.cancelled() else task.exception()
+        error = None if task.cancelled() or not task.done() else task.exception()
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if isinstance(error, ConnectorError):

@@ -497,3 +497,23 @@ async def test_cancelling_closes_the_connection() -> None:
         await asyncio.gather(holding, return_exceptions=True)
         await until(lambda: bool(codes))
     assert codes == [1000]
+
+
+async def test_a_cancellation_is_not_lost_while_sending() -> None:
+    """Ended in the very moment in which something has been sent, a conversation ends."""
+    conversations: list[asyncio.Task[str]] = []
+
+    class Sending:
+        state = websocket.OPEN
+
+        async def send(self, _: str) -> None:
+            conversations[0].cancel()
+
+    session = Session(Plain(), Opening(url=""), 0.0)
+    session.want(["a"])
+    clock = Clock(real=lambda: 0.0)
+    serving = websocket._serve(Sending(), session, clock, lambda: inf, asyncio.Event())  # type: ignore[arg-type]  # all that it uses
+    conversations.append(asyncio.create_task(serving))
+    done, _ = await asyncio.wait(conversations, timeout=LIMIT)
+    assert done, "the cancellation was swallowed: nothing can end this conversation"
+    assert conversations[0].cancelled()

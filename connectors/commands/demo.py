@@ -187,7 +187,8 @@ class Demo:
         while (left := end - time.monotonic()) > 0:
             self._check(child)
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(watching), min(step, left))
+                async with asyncio.timeout(min(step, left)):
+                    await asyncio.shield(watching)
             self._left = max(0.0, end - time.monotonic())
             yield
 

@@ -177,7 +177,8 @@ class Connection:
     async def _sleep(self) -> None:
         left = max(_PAUSE, self._next_due() - self._site.clock.now().real)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), None if left == inf else left)
+            async with asyncio.timeout(None if left == inf else left):
+                await self._changed.wait()
 
     def _next_due(self) -> float:
         times = [feed.due for feed in self._feeds.values()]

@@ -158,7 +158,8 @@ class Sandbox:
             due = min((f.due for f in self.faults().values() if f.due is not None), default=inf)
             with suppress(TimeoutError):
                 left = None if due == inf else max(0.0, due - self.clock.now().real)
-                await asyncio.wait_for(self._ordered.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._ordered.wait()
 
     def _strike_with(self, fault: Fault, now: Moment) -> None:
         fault.strike(now)
