@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from connectors import websocket
 from connectors.adapter import ExchangeAdapter, Heartbeat, Limits, Opening, Rate
@@ -504,7 +505,7 @@ async def test_a_cancellation_is_not_lost_while_sending() -> None:
     conversations: list[asyncio.Task[str]] = []
 
     class Sending:
-        state = websocket.OPEN
+        state = State.OPEN
 
         async def send(self, _: str) -> None:
             conversations[0].cancel()
