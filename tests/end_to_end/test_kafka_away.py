@@ -55,7 +55,8 @@ async def test_a_broker_that_is_killed(own_stage: Stage, own_kafka: LocalKafka) 
     await run_through(own_stage, partial(killed, own_kafka))
 
 
-@pytest.mark.parametrize("seconds", [4.0, pytest.param(25.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [4.0, 25.0])
 async def test_a_broker_that_is_frozen(
     own_stage: Stage, own_kafka: LocalKafka, seconds: float
 ) -> None:
