@@ -35,6 +35,7 @@ class Inquiry:
 
     ``asked`` is under way. ``retry_at`` is the earliest real time of the next one. ``below``: only
     what begins before it is looked at, since the page that begins there was asked for in vain.
+    ``unanswered``: the last one got no reply at all, and nobody told how long to wait.
     ``absent``: from the first to the second open time no row was there, as seen at (market).
     """
 
@@ -42,6 +43,7 @@ class Inquiry:
     retry_at: float = -inf
     below: int | None = None
     failures: int = 0
+    unanswered: bool = False
     absent: tuple[int, int, float] = (-1, -1, 0.0)
 
     @property
@@ -57,7 +59,12 @@ class Inquiry:
     def progress(self, span: Span | None = None) -> None:
         """The reply decided something."""
         self._end(span)
-        self.retry_at, self.failures = -inf, 0
+        self.retry_at, self.failures, self.unanswered = -inf, 0, False
+
+    def rest_answers(self) -> None:
+        """REST has answered something else: what only got no reply need not wait any longer."""
+        if self.unanswered:
+            self.retry_at, self.failures, self.unanswered = -inf, 0, False
 
     def in_vain(self, span: Span, real: float, retry_at: float) -> None:
         """There was no reply, or it decided nothing; ``retry_at``: not before, where told."""

@@ -283,15 +283,20 @@ class Ledger:
                     self._row(row, at)
             self._find_empty({row.timestamp for row in inside}, asked, at)
             self._release()
+        for inquiry in (self._head, self._repair):
+            inquiry.rest_answers()
         if self._progress == before:
-            self.failed(asked, real)
+            self._inquiry(asked).in_vain(asked, real, -inf)
+            self._wake(self, self.due())
         else:
             self._inquiry(asked).progress(asked)
             self._wake(self, self.due())
 
     def failed(self, asked: Span, real: float, retry_at: float = -inf) -> None:
         """REST could not answer; ``retry_at`` is the earliest time to ask again, where told."""
-        self._inquiry(asked).in_vain(asked, real, retry_at)
+        inquiry = self._inquiry(asked)
+        inquiry.in_vain(asked, real, retry_at)
+        inquiry.unanswered = retry_at <= real
         self._wake(self, self.due())
 
     def _inquiry(self, asked: Span) -> Inquiry:

@@ -959,3 +959,31 @@ def test_history_of_a_known_coverage() -> None:
     later = Desk(FLAGGED, begin=False, since=slot(-2))
     later.begin(Coverage(slot(-5), [Run(slot(-5), slot(0), count=5)]))
     assert later.runs() == [(-5, 0, "SETTLED", 5)]
+
+
+# --- REST that is back ----------------------------------------------------------------------------
+
+
+def test_an_answer_at_the_head_ends_the_back_off_of_repairs() -> None:
+    """Repairs that nobody answered are asked again as soon as REST answers anything at all."""
+    desk = Desk(FLAGGED, since=slot(-3))
+    for _ in range(6):
+        desk.book.failed(desk.ask(), desk.now)
+        desk.now = max(desk.now, desk.book.due())
+    waits = desk.book._repair.retry_at - desk.now
+    desk.book.failed(desk.ask(), desk.now)
+    assert desk.book._repair.retry_at - desk.now > max(10.0, waits), "it has backed off for long"
+
+    desk.book.rows([bar(0)], Span(slot(0), slot(2), True, desk.market, 0), desk.market, desk.now)
+
+    span = desk.ask()
+    assert (span.urgent, span.start) == (False, slot(-3))
+
+
+def test_an_answer_at_the_head_does_not_shorten_a_wait_that_was_told() -> None:
+    """Where the exchange said how long to wait, that is kept whatever else it answers."""
+    desk = Desk(FLAGGED, since=slot(-3))
+    desk.book.failed(desk.ask(), desk.now, desk.now + 60.0)
+    told = desk.book._repair.retry_at
+    desk.book.rows([bar(0)], Span(slot(0), slot(2), True, desk.market, 0), desk.market, desk.now)
+    assert desk.book._repair.retry_at == told
