@@ -33,9 +33,10 @@ class Span(NamedTuple):
 class Inquiry:
     """One kind of question: at once after progress, later and later without.
 
-    ``asked`` is under way. ``retry_at`` is the earliest real time of the next one. ``below``: only
-    what begins before it is looked at, since the page that begins there was asked for in vain.
-    ``unanswered``: the last one got no reply at all, and nobody told how long to wait.
+    ``asked`` is under way. ``retry_at`` is the earliest real time of the next one, after so many
+    ``failures``. ``below``: only what begins before it is looked at, since the page that begins
+    there was asked for in ``vain`` too often.
+    ``unanswered``: the last one got no usable reply, and nobody told how long to wait.
     ``absent``: from the first to the second open time no row was there, as seen at (market).
     """
 
@@ -43,6 +44,7 @@ class Inquiry:
     retry_at: float = -inf
     below: int | None = None
     failures: int = 0
+    vain: int = 0
     unanswered: bool = False
     absent: tuple[int, int, float] = (-1, -1, 0.0)
 
@@ -59,12 +61,19 @@ class Inquiry:
     def progress(self, span: Span | None = None) -> None:
         """The reply decided something."""
         self._end(span)
-        self.retry_at, self.failures, self.unanswered = -inf, 0, False
+        self._hurry()
+        self.vain = 0
 
     def rest_answers(self) -> None:
-        """REST has answered something else: what only got no reply need not wait any longer."""
+        """REST has answered: what only got no reply need not wait any longer.
+
+        It stays asked for in vain, or a page that never gets one would keep older ones waiting.
+        """
         if self.unanswered:
-            self.retry_at, self.failures, self.unanswered = -inf, 0, False
+            self._hurry()
+
+    def _hurry(self) -> None:
+        self.retry_at, self.failures, self.unanswered = -inf, 0, False
 
     def in_vain(self, span: Span, real: float, retry_at: float) -> None:
         """There was no reply, or it decided nothing; ``retry_at``: not before, where told."""
@@ -72,7 +81,8 @@ class Inquiry:
         first, longest = RETRY
         self.retry_at = max(retry_at, real + min(longest, first * 2.0 ** min(self.failures, 16)))
         self.failures += 1
-        if self.failures % PATIENCE == 0:
+        self.vain += 1
+        if self.vain % PATIENCE == 0:
             self.below = span.start
 
     def _end(self, span: Span | None) -> None:

@@ -287,10 +287,9 @@ class Ledger:
             inquiry.rest_answers()
         if self._progress == before:
             self._inquiry(asked).in_vain(asked, real, -inf)
-            self._wake(self, self.due())
         else:
             self._inquiry(asked).progress(asked)
-            self._wake(self, self.due())
+        self._wake(self, self.due())
 
     def failed(self, asked: Span, real: float, retry_at: float = -inf) -> None:
         """REST could not answer; ``retry_at`` is the earliest time to ask again, where told."""

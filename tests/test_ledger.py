@@ -987,3 +987,17 @@ def test_an_answer_at_the_head_does_not_shorten_a_wait_that_was_told() -> None:
     told = desk.book._repair.retry_at
     desk.book.rows([bar(0)], Span(slot(0), slot(2), True, desk.market, 0), desk.market, desk.now)
     assert desk.book._repair.retry_at == told
+
+
+def test_a_page_without_reply_starves_no_other_while_the_head_is_answered() -> None:
+    """However often the head is answered, a page that never is gives way to the older ones."""
+    desk = Desk(FLAGGED, since=slot(-25))
+    asked = set()
+    for _ in range(12):
+        span = desk.ask()
+        asked.add(span.start)
+        desk.book.failed(span, desk.now)
+        head = Span(slot(0), slot(2), True, desk.market, 0)
+        desk.book.rows([bar(0)], head, desk.market, desk.now)
+        desk.after(1.0)
+    assert len(asked) > 1, "only the newest page was asked for, again and again"
