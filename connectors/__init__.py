@@ -5,6 +5,7 @@ The modules in reading order; each imports only from those above it.
     errors       the tree of errors, named by what to do next
     model        interval, subscription, candle, instrument, grid of slots
     clock        real time and market time, passed in, never asked for elsewhere
+    tasks        waiting for an event, and ending tasks, both in bounded time
     telemetry    one small class per thing that happens: its log line and its count together
     adapter      the contract of an exchange adapter, as prose and types
     exchanges/   one file per exchange family, found by being there

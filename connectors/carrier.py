@@ -22,9 +22,8 @@ from connectors.line import Line
 from connectors.market import Pack
 from connectors.model import Instrument
 from connectors.rest import Rest
-from connectors.telemetry import (
-    HandlerFailed,
-)
+from connectors.tasks import happens
+from connectors.telemetry import HandlerFailed
 
 IDLE_SECONDS: Final = 1.0
 """The longest that the agenda goes unlooked at."""
@@ -135,18 +134,12 @@ class Carrier:
                     task = asyncio.create_task(self._do(flow, errand))
                     self._under_way.add(task)
                     task.add_done_callback(self._done)
-                await self._until(self.agenda.due(self._clock.market()))
+                self._errands.clear()
+                wait = self.agenda.due(self._clock.market()) - self._clock.real()
+                await happens(self._errands, min(IDLE_SECONDS, wait))
         finally:
             for task in self._under_way:
                 task.cancel()
-
-    async def _until(self, real: float) -> None:
-        self._errands.clear()
-        try:
-            async with asyncio.timeout(min(IDLE_SECONDS, max(0.001, real - self._clock.real()))):
-                await self._errands.wait()
-        except TimeoutError:
-            return
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

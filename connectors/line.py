@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -23,6 +24,7 @@ from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.market import Pack, Quarantine
 from connectors.session import Session
+from connectors.tasks import end
 from connectors.telemetry import (
     ConnectionLost,
     ConnectionOpened,
@@ -78,6 +80,7 @@ class _Life:
         self.stood_since = inf
         self.expires = inf
         self.confirmed_since = inf
+        self.look_at = -inf
         self.leaving: str | None = None
         self.changed = asyncio.Event()
 
@@ -112,7 +115,7 @@ class Line:
         self._lanes: dict[str | None, Sequence[Lane]] = {
             channel: routes[channel] for channel in pack.channels
         }
-        self._watches: dict[tuple[str, Ledger], Watch] = {}
+        self._watches: dict[Ledger, Watch] = {}
         if len(pack.channels) == 1:
             self._lanes[None] = routes[pack.channels[0]]
 
@@ -126,8 +129,7 @@ class Line:
                     life = successor
                 await asyncio.sleep(self._tell_lost(life))
         finally:
-            for life in lives:
-                await _end(life)
+            await end(*(life.task for life in lives))
 
     def _begin(self, lives: list[_Life]) -> _Life:
         life = _Life()
@@ -145,21 +147,18 @@ class Line:
             if life.task.done():
                 return None
             if not self._spare:
-                await _end(life)
+                await end(life.task)
                 return None
             successor = self._begin(lives)
-            await _until(
-                lambda new=successor: (
-                    life.task.done() or new.task.done() or self._stands_in(new, life)
-                ),  # type: ignore[misc]  # its default
-                life,
-                successor,
-            )
+            await _until(partial(self._is_decided, life, successor), life, successor)
             if not successor.task.done():
-                await _end(life)
+                await end(life.task)
                 ConnectionReplaced(exchange=self._exchange, reason=life.leaving or "").tell()
                 return successor
             await asyncio.sleep(self._tell_lost(successor))
+
+    def _is_decided(self, old: _Life, new: _Life) -> bool:
+        return old.task.done() or new.task.done() or self._stands_in(new, old)
 
     def _stands_in(self, new: _Life, old: _Life) -> bool:
         """Whether the new one delivers what the old one did, or has been confirmed for long."""
@@ -238,7 +237,8 @@ class Line:
             life.leave("its lifetime is nearly over")
         if session.confirmed >= session.desired:
             life.confirmed_since = min(now, life.confirmed_since)
-        if life.leaving is None:
+        if life.leaving is None and now >= life.look_at:
+            life.look_at = now + LOOK_SECONDS
             self._look(life, session, now)
         life.changed.set()
         return min(self._quarantine.due(), now + LOOK_SECONDS)
@@ -262,16 +262,14 @@ class Line:
         """Whether the streams of this connection move as they should."""
         for channel in session.desired:
             for lane in self._lanes[channel]:
-                watch = self._watch(channel, lane.ledger, now)
+                watch = self._watch(lane.ledger, now)
                 if watch.look(lane.ledger.heard, now) is Step.PROBE:
                     self._probe(life, session, channel, lane.ledger, watch)
 
-    def _watch(self, channel: str, ledger: Ledger, now: float) -> Watch:
-        place = (channel, ledger)
-        if place not in self._watches:
-            step = ledger.grid.step
-            self._watches[place] = Watch(pace_of(step, self._clock.speed), now)
-        return self._watches[place]
+    def _watch(self, ledger: Ledger, now: float) -> Watch:
+        if ledger not in self._watches:
+            self._watches[ledger] = Watch(pace_of(ledger.grid.step, self._clock.speed), now)
+        return self._watches[ledger]
 
     def _probe(
         self, life: _Life, session: Session, channel: str, ledger: Ledger, watch: Watch
@@ -301,8 +299,3 @@ async def _until(condition: Callable[[], bool], *lives: _Life) -> None:
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-async def _end(life: _Life) -> None:
-    life.task.cancel()
-    await asyncio.wait({life.task})

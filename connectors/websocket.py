@@ -20,6 +20,7 @@ from connectors.adapter import RestReply, check_status
 from connectors.clock import Clock
 from connectors.errors import Unreachable
 from connectors.session import Session
+from connectors.tasks import happens
 
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """A longer message ends the connection: no list of candles comes near this."""
@@ -169,7 +170,7 @@ async def _serve(
             except (WebSocketException, TimeoutError) as error:
                 return f"sending failed: {str(error) or type(error).__name__}"
         changed.clear()
-        await _until(changed, min(again, session.due(clock.real())) - clock.real())
+        await happens(changed, min(again, session.due(clock.real())) - clock.real())
     return _end_of(connection)
 
 
@@ -191,11 +192,3 @@ async def _close(connection: ClientConnection) -> None:
             await connection.close()
     except TimeoutError:
         connection.transport.abort()
-
-
-async def _until(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(max(0.001, seconds)):
-            await changed.wait()
-    except TimeoutError:
-        return

@@ -45,6 +45,7 @@ from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
 from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Schema, confluent_prefix
+from connectors.tasks import end
 from connectors.telemetry import InstrumentsFailed, SubscriptionsAccepted
 from connectors.values import Values
 from connectors.writer import Writer
@@ -54,8 +55,6 @@ T = TypeVar("T")
 INSTRUMENT_TRIES: Final = 4
 NOTES: Final = 100
 """So many schemas and dead letters may wait for Kafka: a letter may be large."""
-END_SECONDS: Final = 10.0
-"""So long a task may take to end when it is cancelled."""
 CONFLATED: Final = 1
 """The live publisher's capacity where only the newest update of each bar is wanted."""
 
@@ -114,9 +113,9 @@ class Worker:
         )
         self._notes = LivePublisher(cluster, capacity=NOTES)
         self._carriers: dict[str, Carrier] = {}
+        self._packs: dict[str, list[Pack]] = {}
         self._lanes: dict[Subscription, Lane] = {}
         self._prefixes: dict[str, bytes] = {}
-        self._tally = Tally()
 
     async def __aenter__(self) -> Self:
         quieten()
@@ -145,8 +144,9 @@ class Worker:
         await probe(self._cluster)
         names = sorted({subscription.exchange for subscription in self._subscriptions})
         for carrier in await _all(*map(self._new_carrier, names)):
-            self._carriers[carrier.adapter.name] = carrier
-            pack(carrier.adapter, self._of(carrier.adapter.name))
+            exchange = carrier.adapter.name
+            self._carriers[exchange] = carrier
+            self._packs[exchange] = pack(carrier.adapter, self._of(exchange))
         await ensure(self._cluster, self._topics())
         self._live.start()
         self._notes.start()
@@ -233,10 +233,10 @@ class Worker:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
             await asyncio.wait({*sources, writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            await _end(*sources)
+            await end(*sources)
             await self._drain(writer, writing)
         finally:
-            await _end(*sources, stopping, writing)
+            await end(*sources, stopping, writing)
             await writer.close()
         _raise_first([*sources, writing])
         return self._final(flow.tally)
@@ -250,7 +250,7 @@ class Worker:
             self._live.drain(seconds),
             self._notes.drain(seconds),
         )
-        await _end(settled)
+        await end(settled)
 
     def _writer(self, tally: Tally, accepted: float) -> Writer:
         topic = self._plan.fixed_coverage().name
@@ -271,11 +271,9 @@ class Worker:
         return DeadLetters(self._notes, topic, self._prefixes[topic], self._clock)
 
     def _start(self, flow: Flow, exchange: str) -> asyncio.Task[None]:
-        carrier = self._carriers[exchange]
-        subscriptions = self._of(exchange)
-        packs: list[Pack] = pack(carrier.adapter, subscriptions)
-        lanes = [self._lanes[subscription] for subscription in subscriptions]
-        return asyncio.create_task(carrier.run(flow, packs, lanes), name=exchange)
+        lanes = [self._lanes[subscription] for subscription in self._of(exchange)]
+        carrying = self._carriers[exchange].run(flow, self._packs[exchange], lanes)
+        return asyncio.create_task(carrying, name=exchange)
 
     def _lane(self, subscription: Subscription, touch: Callable[[Ledger], None]) -> Lane:
         exchange, trading_pair, interval = subscription
@@ -323,18 +321,7 @@ async def _all(*work: Coroutine[Any, Any, T]) -> list[T]:
     try:
         return await asyncio.gather(*tasks)
     finally:
-        await _end(*tasks)
-
-
-async def _end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel them and wait until they have ended; one that resists is left to itself."""
-    for task in tasks:
-        task.cancel()
-    ends = [asyncio.wait({task}, timeout=END_SECONDS) for task in tasks]
-    await asyncio.gather(*ends)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()  # or asyncio complains that nobody looked at it
+        await end(*tasks)
 
 
 def _raise_first(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
@@ -63,7 +61,7 @@ class _Node:
     controller_port: int
 
 
-class LocalKafka:
+class LocalKafka(process.Service):
     """A cluster of ``brokers`` processes; ``bootstrap`` is its address for clients.
 
     ``port`` is the first broker's, the others have the next ones; 0 chooses free ones. ``data`` is
@@ -106,26 +104,6 @@ class LocalKafka:
     def pids(self) -> dict[int, int]:
         """The process id of each broker that runs."""
         return {broker: child.pid for broker, child in self._children.items() if child.running()}
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Return when every broker answers and knows all the others."""
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
 
     async def stop(self) -> None:
         """End every broker and, unless it was given, remove the data folder."""
@@ -170,6 +148,7 @@ class LocalKafka:
         return self._children[broker]
 
     async def _start(self) -> None:
+        """Return when every broker answers and knows all the others."""
         program = java()
         self._nodes = self._places()
         self._java = [program, *_JVM, *_LOGGING, "-cp", f"{await JARS.resolve()}/*"]

@@ -17,9 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from connectors.errors import SetupError
 
@@ -30,6 +33,38 @@ TICK = 0.05  # seconds between two looks at something that is awaited
 # connections, which could take the port of a service that is down for a moment, or even connect
 # to themselves there.
 FREE_PORTS = range(20000, 32000)
+
+
+class Service(ABC):
+    """Something that runs in processes of its own; an asynchronous context manager."""
+
+    async def start(self) -> None:
+        """Return when it answers; when it does not come to that, nothing of it is left."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    @abstractmethod
+    async def _start(self) -> None:
+        """Return when it answers."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End its processes and remove what they wrote."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
 
 
 async def until(done: Callable[[], bool], seconds: float) -> bool:

@@ -9,8 +9,6 @@ It keeps everything in memory and forgets it at the end.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 
@@ -33,7 +31,7 @@ _PATH = "/apis/ccompat/v7"  # Confluent's Schema Registry API, version 7
 _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:TieredStopAtLevel=1")
 
 
-class LocalRegistry:
+class LocalRegistry(process.Service):
     """One registry process; ``url`` is its address for clients.
 
     ``port`` 0 chooses a free one. Errors are SetupError, each one sentence.
@@ -51,26 +49,6 @@ class LocalRegistry:
             raise UsageError("this registry is not running: start it first")
         return f"http://{HOST}:{self._port}{_PATH}"
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """Return when it answers."""
-        try:
-            await self._start()
-        except BaseException:
-            await self.stop()
-            raise
-
     async def stop(self) -> None:
         """End it and remove what it wrote."""
         try:
@@ -82,6 +60,7 @@ class LocalRegistry:
                 self._folder = None
 
     async def _start(self) -> None:
+        """Return when it answers."""
         program = java()
         self._port = self._port or process.free_ports(1)[0]
         process.require_free(self._port)
