@@ -15,7 +15,9 @@ class Listing:
     `tick` is the smallest step of the price (quote units), `lot` the smallest traded amount in
     base units: where the exchange counts contracts, the contract size. With fewer than one
     trade a minute the pair is *quiet*: many of its bars have no trades. An alias is another
-    name for the book of the pair `alias_of`. `usual_trade` is in quote units.
+    name for the book of the pair `alias_of`. `usual_trade` is in quote units. Where it
+    `opens_at_last_close`, a bar's open is the last price before it, not its first trade's; where
+    it is `continuous`, likewise, and the bar's high and low include that price.
 
     What the dialect prints must be exact, or the truth is not what was sent: a quote volume has
     as many digits as `tick` and `lot` together.
@@ -29,6 +31,8 @@ class Listing:
     trades_per_minute: float
     alias_of: str | None = None
     usual_trade: Decimal = Decimal(250)
+    continuous: bool = False
+    opens_at_last_close: bool = False
 
     @property
     def base(self) -> str:
@@ -88,6 +92,7 @@ def listed(
     *,
     lots: dict[str, str] | None = None,
     coins: tuple[Coin, ...] = COINS,
+    continuous: bool = False,
 ) -> tuple[Listing, ...]:
     """Return a listing of every coin against `quote`; `symbol(base, quote)` spells it.
 
@@ -102,6 +107,7 @@ def listed(
             tick=Decimal(coin.tick),
             lot=Decimal(lots.get(coin.name, coin.lot)),
             trades_per_minute=coin.trades_per_minute,
+            continuous=continuous,
         )
         for coin in coins
     )

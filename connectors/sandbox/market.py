@@ -28,8 +28,10 @@ class Bar:
     `open_time` and `close_time` are UNIX seconds; close time is the next bar's open time. Prices
     are in quote units, `volume` in base units, `lots` the same counted in lots (contracts,
     where the exchange counts them), `quote_volume` in quote units; `taker_…` are the taker's
-    buys. Without trades all prices are the last one before. `first_trade` is the id of the
+    buys. Without trades all prices are the last one before; so is `open`, even outside of
+    `[low, high]`, where the listing `opens_at_last_close`. `first_trade` is the id of the
     first trade; the last is `first_trade + trades - 1`. `final`: no trade of it is yet to come.
+    `traded`: open, high and low of the trades alone, where the listing is `continuous`.
     """
 
     open_time: int
@@ -47,6 +49,7 @@ class Bar:
     taker_quote_volume: Decimal
     first_trade: int
     final: bool
+    traded: tuple[Decimal, Decimal, Decimal]
 
     @property
     def open_ms(self) -> int:
@@ -308,12 +311,22 @@ def _bar(
     tick, lot = listing.tick, listing.lot
     turnover = path.turnover + before * path.volume
     taker_turnover = path.taker_turnover + before * path.taker_volume
+    traded = (
+        (before + path.open) * tick,
+        (before + path.high) * tick,
+        (before + path.low) * tick,
+    )
+    opened, highest, lowest = traded
+    if listing.continuous or listing.opens_at_last_close:
+        opened = before * tick
+    if listing.continuous:
+        highest, lowest = max(opened, highest), min(opened, lowest)
     return Bar(
         open_time=times[0],
         close_time=times[1],
-        open=(before + path.open) * tick,
-        high=(before + path.high) * tick,
-        low=(before + path.low) * tick,
+        open=opened,
+        high=highest,
+        low=lowest,
         close=(before + path.close) * tick,
         volume=path.volume * lot,
         lots=path.volume,
@@ -324,4 +337,5 @@ def _bar(
         taker_quote_volume=taker_turnover * tick * lot,
         first_trade=first_trade,
         final=final,
+        traded=traded,
     )

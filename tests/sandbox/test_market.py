@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -97,6 +98,19 @@ def test_history_is_what_was_live(pair: str, interval: str, at: int) -> None:
     assert page == list(MARKET.bars(pair, interval, page[0].open_time, at, at))
 
 
+def test_continuous_bars_open_where_the_last_one_closed() -> None:
+    """Of a continuous listing, a bar opens at the last close, and its range includes that."""
+    market = Market("test", listed("USDT", str.__add__, continuous=True), INTERVALS, seed=1)
+    bars = market.latest("DOGE-USDT", "1m", NOON, NOON, 300)
+    alone = [MARKET.state("DOGE-USDT", "1m", bar.open_time, NOON) for bar in bars]
+
+    assert [bar.close for bar in bars[:-1]] == [bar.open for bar in bars[1:]]
+    assert [bar.traded for bar in bars] == [(bar.open, bar.high, bar.low) for bar in alone]
+    assert [bar.high for bar in bars] == [max(bar.open, bar.traded[1]) for bar in bars]
+    assert [bar.low for bar in bars] == [min(bar.open, bar.traded[2]) for bar in bars]
+    assert any(bar.high > bar.traded[1] for bar in bars)
+
+
 def test_without_trades_the_last_price_stands() -> None:
     """A bar without trades is flat at the close before it."""
     bars = MARKET.latest("ALGO-USDT", "1m", NOON, NOON, 300)
@@ -135,3 +149,16 @@ def test_aliases_share_a_book() -> None:
 
     assert bar == same.bar("BTC-USDT", "1h", NOON)
     assert bar != other.bar("BTC-USDT", "1h", NOON)
+
+
+def test_open_is_the_last_close_where_it_is_so() -> None:
+    """Where a listing opens at the last close, bars hang together; nothing else is different."""
+    own = listed("USDT", str.__add__)
+    joined = [replace(listing, opens_at_last_close=True) for listing in own]
+    market = Market("test", joined, INTERVALS, seed=1)
+    usual = list(MARKET.bars("BTC-USDT", "1m", NOON - 3_600, NOON - 60, NOON))
+    bars = list(market.bars("BTC-USDT", "1m", NOON - 3_600, NOON - 60, NOON))
+
+    assert [bar.open for bar in bars[1:]] == [bar.close for bar in bars[:-1]]
+    assert [replace(bar, open=other.open) for bar, other in zip(bars, usual, strict=True)] == usual
+    assert any(not bar.low <= bar.open <= bar.high for bar in bars)
