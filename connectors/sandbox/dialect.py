@@ -131,7 +131,8 @@ class Charge:
 class HttpReply:
     """An answer. `body` is bytes or text as they are, anything else becomes JSON.
 
-    `rows`: where in `body` the list of candles is: its key, or "" where the body is that list.
+    `rows`: where in `body` the list of candles is: the keys that lead to it, with dots between, or
+    "" where the body is that list. They may lead to columns in its place: lists of equal length.
     """
 
     body: object

@@ -108,17 +108,30 @@ class DuplicateRows(Fault):
         """Double rows while it acts."""
         if not self.acts(world.now.real) or not self.concerns(reply.trading_pair, reply.interval):
             return reply
-        body = reply.body
-        if isinstance(body, list) and reply.rows == "":
-            return replace(reply, body=self._doubled(body))
-        if isinstance(body, dict) and reply.rows:
-            return replace(reply, body={**body, reply.rows: self._doubled(body[reply.rows])})
-        return reply
+        if reply.rows is None:
+            return reply
+        return replace(reply, body=self._inside(reply.body, reply.rows))
 
-    def _doubled(self, rows: list[object]) -> list[object]:
-        always = self.random.randrange(max(1, len(rows)))
-        twice = [number == always or self.random.random() < 0.3 for number in range(len(rows))]
-        return [row for row, again in zip(rows, twice, strict=True) for _ in range(1 + again)]
+    def _inside(self, body: object, path: str) -> object:
+        key, _, rest = path.partition(".")
+        if isinstance(body, dict) and key:
+            return {**body, key: self._inside(body[key], rest)}
+        if isinstance(body, dict):
+            return self._doubled_columns(body)
+        return _again(body, self._drawn(len(body))) if isinstance(body, list) else body
+
+    def _doubled_columns(self, body: dict[str, object]) -> dict[str, object]:
+        columns = {key: column for key, column in body.items() if isinstance(column, list)}
+        twice = self._drawn(max(map(len, columns.values()), default=0))
+        return {**body, **{key: _again(column, twice) for key, column in columns.items()}}
+
+    def _drawn(self, count: int) -> list[bool]:
+        always = self.random.randrange(max(1, count))
+        return [number == always or self.random.random() < 0.3 for number in range(count)]
+
+
+def _again(rows: list[object], twice: list[bool]) -> list[object]:
+    return [row for row, doubled in zip(rows, twice, strict=True) for _ in range(1 + doubled)]
 
 
 class Truncated(Fault):

@@ -249,6 +249,22 @@ async def test_duplicate_rows(slow: Client, market: str) -> None:
     assert once == rows == await _page(slow, market)
 
 
+def test_duplicate_rows_deep_inside() -> None:
+    """Rows are doubled where the reply says that they are: some keys down, or in columns."""
+    nested = HttpReply({"result": {"ok": True, "list": [1, 2, 3]}}, rows="result.list")
+    columns = HttpReply({"result": {"ok": "yes", "ticks": [1, 2], "open": [5, 6]}}, rows="result")
+    doubling = fault("duplicate_rows", seed=3)
+
+    deep: Any = doubling.reply(nested, SPOT, at(101)).body
+    wide: Any = doubling.reply(columns, SPOT, at(101)).body
+
+    assert deep["result"]["ok"] is True
+    assert sorted(set(deep["result"]["list"])) == [1, 2, 3] != deep["result"]["list"]
+    assert wide["result"]["ok"] == "yes"
+    assert len(wide["result"]["ticks"]) > 2
+    assert [tick + 4 for tick in wide["result"]["ticks"]] == wide["result"]["open"]
+
+
 @pytest.mark.parametrize("market", list(_PAGES))
 async def test_wrong_page(slow: Client, market: str) -> None:
     """Rows of an earlier range come; the stream is not touched, other intervals neither."""
