@@ -223,3 +223,14 @@ class HandlerFailed(Event):
     level = "error"
     task: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopFailed(Event):
+    """A task that nobody waits for, or a callback of a library, has thrown something."""
+
+    event = "loop.failed"
+    level = "error"
+    often = True
+    where: str
+    reason: str

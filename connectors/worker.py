@@ -33,7 +33,6 @@ from connectors.kafka import (
     TopicSpec,
     ensure,
     probe,
-    quieten,
 )
 from connectors.kafka.outbox import CAPACITY
 from connectors.kafka.topics import CLOSED_NAME, LIVE_NAME
@@ -118,7 +117,6 @@ class Worker:
         self._prefixes: dict[str, bytes] = {}
 
     async def __aenter__(self) -> Self:
-        quieten()
         await self._stack.enter_async_context(self._rest)
         if self._options.registry is not None:
             await self._stack.enter_async_context(self._options.registry)

@@ -19,9 +19,10 @@ import click
 import structlog
 
 from connectors.errors import ConnectorError, UsageError
+from connectors.kafka import quieten
 from connectors.model import milliseconds
 from connectors.settings import CONFIG, SETTINGS, resolve
-from connectors.telemetry import configure
+from connectors.telemetry import LoopFailed, configure
 
 T = TypeVar("T")
 Command = Callable[..., None]
@@ -128,6 +129,14 @@ def _listen_to_libraries(level: str) -> None:
     logging.basicConfig(
         handlers=[_Forward()], level="INFO" if level == "debug" else "WARNING", force=True
     )
+    quieten()
+
+
+def _overheard(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """What the event loop says of an exception that nobody waits for."""
+    error = told.get("exception")
+    LoopFailed(where=told["message"], reason="" if error is None else repr(error)).tell()
+    structlog.get_logger().debug("loop.failed.at", exc_info=error)
 
 
 class Signals:
@@ -146,9 +155,13 @@ class Signals:
             gently()
 
     async def over(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Do the work under these signals; None where they cancelled it."""
+        """Do the work under these signals; None where they cancelled it.
+
+        What the event loop would write of exceptions that nobody waits for goes into the log.
+        """
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_overheard)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._come, task)
         try:
