@@ -14,9 +14,9 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiokafka.conn import create_conn
@@ -54,11 +54,16 @@ _LOGGING = tuple(
 
 @dataclass(frozen=True)
 class _Node:
-    """One broker's place: its id (from 1) and the ports of its two listeners."""
+    """One broker's place: its id (from 1) and the ports of its listeners.
+
+    Clients of ``relayed_port`` are told ``advertised_port``; both are None where no relay stands.
+    """
 
     id: int
     port: int
     controller_port: int
+    relayed_port: int | None = None
+    advertised_port: int | None = None
 
 
 class LocalKafka(process.Service):
@@ -67,7 +72,8 @@ class LocalKafka(process.Service):
     ``port`` is the first broker's, the others have the next ones; 0 chooses free ones. ``data`` is
     a folder that is kept, and started on again, with the same number of brokers; without it the
     data is temporary. ``properties`` are broker settings that win over the ones chosen here.
-    Brokers are numbered from 1. Errors are SetupError, each one sentence.
+    ``advertised`` are the ports of relays, one a broker: see ``relayed``. Brokers are numbered from
+    1. Errors are SetupError, each one sentence.
     """
 
     def __init__(
@@ -76,13 +82,20 @@ class LocalKafka(process.Service):
         brokers: int = 1,
         data: Path | None = None,
         properties: Mapping[str, str] | None = None,
+        advertised: Sequence[int] = (),
     ) -> None:
         if brokers < 1:
             raise UsageError(f"a Kafka of {brokers} brokers cannot be: ask for 1 or 3")
+        if len(advertised) not in (0, brokers):
+            raise UsageError(
+                f"{len(advertised)} ports cannot be advertised by {brokers} broker(s): "
+                "give one for each, or none"
+            )
         self._port = port
         self._brokers = brokers
         self._data = data
         self._extra = dict(properties or {})
+        self._advertised = list(advertised)
         self._nodes: list[_Node] = []
         self._children: dict[int, Child] = {}
         self._folder: DataFolder | None = None
@@ -92,6 +105,15 @@ class LocalKafka(process.Service):
     def bootstrap(self) -> str:
         """``host:port`` of every broker, joined by commas."""
         return ",".join(f"{HOST}:{node.port}" for node in self._nodes)
+
+    @property
+    def relayed(self) -> dict[int, int]:
+        """Of each broker, the port to which a relay at its ``advertised`` port has to lead.
+
+        Who connects there is told the advertised ports of all brokers, and so comes by way of
+        relays again. Brokers, and clients of ``bootstrap``, go past them.
+        """
+        return {node.id: node.relayed_port for node in self._nodes if node.relayed_port}
 
     @property
     def folder(self) -> Path:
@@ -160,11 +182,17 @@ class LocalKafka(process.Service):
         await asyncio.gather(*(self._ready(node.id) for node in self._nodes))
 
     def _places(self) -> list[_Node]:
-        free = process.free_ports(2 * self._brokers)
-        ports = [self._port + n for n in range(self._brokers)] if self._port else free[::2]
+        free = iter(process.free_ports(3 * self._brokers))
+        ports = [self._port + n if self._port else next(free) for n in range(self._brokers)]
         for port in ports:
             process.require_free(port)
-        return [_Node(n + 1, port, free[2 * n + 1]) for n, port in enumerate(ports)]
+        nodes = [_Node(n + 1, port, next(free)) for n, port in enumerate(ports)]
+        if not self._advertised:
+            return nodes
+        return [
+            replace(node, relayed_port=next(free), advertised_port=port)
+            for node, port in zip(nodes, self._advertised, strict=True)
+        ]
 
     async def _format(self, node: _Node, cluster: str) -> None:
         """Write the node's settings and, the first time, its empty storage."""
@@ -211,9 +239,7 @@ class LocalKafka(process.Service):
             "controller.quorum.voters": ",".join(
                 f"{each.id}@{HOST}:{each.controller_port}" for each in self._nodes
             ),
-            "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
-            "controller.listener.names": "CONTROLLER",
+            **_listeners(node),
             "log.dirs": str(self.folder / f"broker-{node.id}"),
             "default.replication.factor": str(copies),
             "min.insync.replicas": str(in_sync),
@@ -226,6 +252,22 @@ class LocalKafka(process.Service):
             "log.cleaner.dedupe.buffer.size": "16777216",  # the default is half of our heap
             **self._extra,
         }
+
+
+def _listeners(node: _Node) -> dict[str, str]:
+    """Where a broker listens, and what it tells its clients."""
+    here, told = f"PLAINTEXT://{HOST}:{node.port}", f"PLAINTEXT://{HOST}:{node.port}"
+    if node.relayed_port is not None:
+        here += f",RELAYED://{HOST}:{node.relayed_port}"
+        told += f",RELAYED://{HOST}:{node.advertised_port}"
+    return {
+        "listeners": f"{here},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": told,
+        "listener.security.protocol.map": ",".join(
+            f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "RELAYED", "CONTROLLER")
+        ),
+        "controller.listener.names": "CONTROLLER",
+    }
 
 
 def _internal_topics(copies: int, in_sync: int) -> dict[str, str]:

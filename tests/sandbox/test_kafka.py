@@ -21,6 +21,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from connectors.errors import SetupError, UsageError
 from connectors.sandbox import process
 from connectors.sandbox.kafka import LocalKafka, _cluster_id, serve
+from connectors.sandbox.process import HOST
+from connectors.sandbox.relay import Relay, Weather
 from tests.oracle import read_topics
 
 # What the command `candles kafka` does, without its command line.
@@ -58,6 +60,12 @@ def _produce(bootstrap: str, topic: str, value: bytes) -> None:
 
 def _values(bootstrap: str, topic: str) -> list[bytes | None]:
     return [record.value for record in read_topics(bootstrap, topic)]
+
+
+def _brokers(bootstrap: str) -> set[str]:
+    """The addresses that a client who asks there is told."""
+    told = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10)
+    return {f"{broker.host}:{broker.port}" for broker in told.brokers.values()}
 
 
 def _gone(pid: int) -> bool:
@@ -163,10 +171,26 @@ async def test_wrong_property() -> None:
         await LocalKafka(properties={"log.retention.hours": "soon"}).start()
 
 
+async def test_behind_a_relay() -> None:
+    """Clients of the listener behind the relay are sent to the relay, all others past it."""
+    async with Relay() as relay, LocalKafka(advertised=[relay.port]) as kafka:
+        relay.target = kafka.relayed[1]
+        await asyncio.to_thread(_create, kafka.bootstrap, "numbers")
+        relayed = f"{HOST}:{relay.port}"
+        await asyncio.to_thread(_produce, relayed, "numbers", b"1")
+        relay.weather = Weather(held=True)
+        assert await asyncio.to_thread(_values, kafka.bootstrap, "numbers") == [b"1"]
+        relay.weather = Weather()
+        assert await asyncio.to_thread(_brokers, relayed) == {relayed}
+        assert await asyncio.to_thread(_brokers, kafka.bootstrap) == {kafka.bootstrap}
+
+
 async def test_wrong_use() -> None:
     """Brokers that cannot be or are not there are refused with a sentence."""
     with pytest.raises(UsageError, match="0 brokers cannot be"):
         LocalKafka(brokers=0)
+    with pytest.raises(UsageError, match="2 ports cannot be advertised by 3 broker"):
+        LocalKafka(brokers=3, advertised=[1, 2])
     with pytest.raises(UsageError, match="there is no broker 2"):
         await LocalKafka().kill(2)
     with pytest.raises(UsageError, match="not running: start it first"):
