@@ -19,6 +19,7 @@ The modules in reading order; each imports only from those above it.
     agenda       pure: what an exchange is asked over REST, and when
     market       pure: one exchange as a whole: checking wishes, packing them onto connections
     freshness    pure: whether a stream moves as it should, and what to do when it does not
+    listing      pure: which of the carried pairs are traded, by one list after another
     records      what the topics carry, as types
     schema       the Avro schemas, framing, fingerprints                    (schemas/*.avsc)
     codec        pure: what the topics carry <-> bytes
@@ -33,6 +34,7 @@ The modules in reading order; each imports only from those above it.
     writer       a shard's closed candles and coverage, in transactions
     line         one connection kept alive: made again, replaced before it must end
     carrier      one exchange's lines and REST requests, as tasks
+    instruments  one exchange's list of instruments: had before all else, and read again later
     worker       checks, runs and drains a set of subscriptions
     sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
     settings     every setting once, with its help text

@@ -33,19 +33,21 @@ SHARE: Final = 0.9
 
 
 class Carrier:
-    """Everything that runs for one exchange, under one budget."""
+    """Everything that runs for one exchange, under one budget.
+
+    ``instruments`` are what the exchange listed last; ``use_instruments`` comes before ``run``.
+    """
 
     def __init__(
         self,
         make_adapter: Callable[[], ExchangeAdapter],
-        instruments: Sequence[Instrument],
         rest: Rest,
         endpoints: Endpoints,
         clock: Clock,
         random: Callable[[], float],
     ) -> None:
         self._make_adapter = make_adapter
-        self._instruments = instruments
+        self.instruments: Sequence[Instrument] = ()
         self._rest = rest
         self._endpoints = endpoints
         self._clock = clock
@@ -60,12 +62,21 @@ class Carrier:
     def new_adapter(self) -> ExchangeAdapter:
         """An adapter that knows the instruments."""
         adapter = self._make_adapter()
-        adapter.use_instruments(self._instruments)
+        adapter.use_instruments(self.instruments)
         return adapter
+
+    async def list_instruments(self) -> list[Instrument]:
+        """What the exchange lists now; errors as those of ``Rest.drive``."""
+        return await self._rest.drive(self.adapter.name, self.adapter.instruments(), self._afford)
+
+    def use_instruments(self, rows: Sequence[Instrument]) -> None:
+        """Every adapter of this exchange knows these from now on."""
+        self.instruments = rows
+        self.adapter.use_instruments(rows)
 
     def contract_size(self, trading_pair: str) -> float | None:
         """Of a listed pair, else None."""
-        sizes = (row.contract_size for row in self._instruments if row.trading_pair == trading_pair)
+        sizes = (row.contract_size for row in self.instruments if row.trading_pair == trading_pair)
         return next(sizes, None)
 
     async def run(self, flow: Flow, packs: Sequence[Pack], lanes: Sequence[Lane]) -> None:

@@ -185,6 +185,36 @@ class InstrumentsFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubscriptionRefused(Event):
+    """An exchange that could not be asked when the run began lists no such pair: not carried."""
+
+    event = "subscription.refused"
+    level = "error"
+    exchange: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairEnded(Event):
+    """The exchange trades a carried pair no more: no later candle of it is to be expected."""
+
+    event = "pair.ended"
+    level = "warning"
+    exchange: str
+    trading_pair: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairResumed(Event):
+    """The exchange trades a pair again that had ended."""
+
+    event = "pair.resumed"
+    exchange: str
+    trading_pair: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardTaken(Event):
     """A shard was taken over: this process alone writes its closed candles."""
 

@@ -1,7 +1,8 @@
 """A worker: checks what it is to carry, runs it, and drains it when it is told to stop.
 
 prepare    subscriptions, Kafka, instruments, limits, topics, schemas: whatever is wrong is said
-           in a sentence before any WebSocket is opened
+           in a sentence before any WebSocket is opened; an exchange that cannot be asked for its
+           instruments begins later, unless there is no other
 run        one carrier per exchange, one writer for the shard, until ``stop`` or a failure
 drain      reading ends, what is decided is written, producers are closed, in bounded time
 """
@@ -12,19 +13,19 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
 from connectors import exchanges
-from connectors.adapter import ExchangeAdapter
 from connectors.carrier import Carrier
 from connectors.clock import Clock
 from connectors.codec import CandleEncoder, candle_key, partition_of
 from connectors.dead_letters import DeadLetters
 from connectors.endpoints import Endpoints
-from connectors.errors import ConnectorError, SlowDown, Unreachable, UsageError
+from connectors.errors import ConnectorError, Unreachable, UsageError
 from connectors.flow import Flow, Lane, Tally
+from connectors.instruments import Instruments
 from connectors.kafka import (
     Cluster,
     LivePublisher,
@@ -38,20 +39,19 @@ from connectors.kafka.outbox import CAPACITY
 from connectors.kafka.topics import CLOSED_NAME, LIVE_NAME
 from connectors.ledger import Ledger
 from connectors.limits import Backoff
-from connectors.market import Pack, check_history, check_interval, check_pair, pack, rules_of
-from connectors.model import Instrument, Subscription
+from connectors.market import check_history, check_interval, check_pair, pack, rules_of
+from connectors.model import Subscription
 from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
 from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Schema, confluent_prefix
 from connectors.tasks import end
-from connectors.telemetry import InstrumentsFailed, SubscriptionsAccepted
+from connectors.telemetry import SubscriptionRefused, SubscriptionsAccepted
 from connectors.values import Values
 from connectors.writer import Writer
 
 T = TypeVar("T")
 
-INSTRUMENT_TRIES: Final = 4
 NOTES: Final = 100
 """So many schemas and dead letters may wait for Kafka: a letter may be large."""
 CONFLATED: Final = 1
@@ -112,7 +112,7 @@ class Worker:
         )
         self._notes = LivePublisher(cluster, capacity=NOTES)
         self._carriers: dict[str, Carrier] = {}
-        self._packs: dict[str, list[Pack]] = {}
+        self._instruments: dict[str, Instruments] = {}
         self._lanes: dict[Subscription, Lane] = {}
         self._prefixes: dict[str, bytes] = {}
 
@@ -140,11 +140,15 @@ class Worker:
             if self._options.since is not None:
                 check_history(adapter, subscription)
         await probe(self._cluster)
-        names = sorted({subscription.exchange for subscription in self._subscriptions})
-        for carrier in await _all(*map(self._new_carrier, names)):
-            exchange = carrier.adapter.name
+        for exchange in sorted({subscription.exchange for subscription in self._subscriptions}):
+            make = exchanges.get(exchange)
+            carrier = Carrier(make, self._rest, self._endpoints, self._clock, self._random)
             self._carriers[exchange] = carrier
-            self._packs[exchange] = pack(carrier.adapter, self._of(exchange))
+            self._instruments[exchange] = Instruments(carrier, self._random)
+        await _all(*map(self._list, self._carriers))
+        failures = [each.failure for each in self._instruments.values() if each.failure]
+        if len(failures) == len(self._carriers):
+            raise failures[0]
         await ensure(self._cluster, self._topics())
         self._live.start()
         self._notes.start()
@@ -153,27 +157,14 @@ class Worker:
     def _of(self, exchange: str) -> list[Subscription]:
         return [each for each in self._subscriptions if each.exchange == exchange]
 
-    async def _new_carrier(self, exchange: str) -> Carrier:
-        make = exchanges.get(exchange)
-        instruments = await self._instruments(make())
-        for subscription in self._of(exchange):
-            check_pair(instruments, subscription)
-        return Carrier(make, instruments, self._rest, self._endpoints, self._clock, self._random)
-
-    async def _instruments(self, adapter: ExchangeAdapter) -> list[Instrument]:
-        backoff = Backoff(self._random, 1.0)
-        for left in reversed(range(INSTRUMENT_TRIES)):
-            try:
-                return await self._rest.drive(adapter.name, adapter.instruments())
-            except (Unreachable, SlowDown) as error:
-                if not left:
-                    raise
-                delay = max(backoff.delay(), getattr(error, "retry_after", 0.0))
-                InstrumentsFailed(
-                    exchange=adapter.name, reason=str(error), again_in=round(delay, 1)
-                ).tell()
-                await asyncio.sleep(delay)
-        raise AssertionError("unreachable: the last try returns or raises")
+    async def _list(self, exchange: str) -> None:
+        """Check the pairs, where the exchange can say what it lists; else it begins later."""
+        await self._instruments[exchange].first()
+        carrier = self._carriers[exchange]
+        if self._instruments[exchange].failure is None:
+            for subscription in self._of(exchange):
+                check_pair(carrier.instruments, subscription)
+        pack(carrier.adapter, self._of(exchange))
 
     def _topics(self) -> list[TopicSpec]:
         plan = self._plan
@@ -226,7 +217,9 @@ class Worker:
         writer = self._writer(flow.tally, accepted)
         for subscription in self._subscriptions:
             self._lanes[subscription] = self._lane(subscription, writer.touch)
-        sources = [self._start(flow, name) for name in self._carriers]
+        sources = [
+            asyncio.create_task(self._carry(flow, name), name=name) for name in self._carriers
+        ]
         writing = asyncio.create_task(writer.run(), name="writer")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -268,10 +261,33 @@ class Worker:
         topic = self._plan.dead_letters().name
         return DeadLetters(self._notes, topic, self._prefixes[topic], self._clock)
 
-    def _start(self, flow: Flow, exchange: str) -> asyncio.Task[None]:
-        lanes = [self._lanes[subscription] for subscription in self._of(exchange)]
-        carrying = self._carriers[exchange].run(flow, self._packs[exchange], lanes)
-        return asyncio.create_task(carrying, name=exchange)
+    async def _carry(self, flow: Flow, exchange: str) -> None:
+        """An exchange that could not list its instruments is waited for, by itself alone."""
+        carrier, instruments = self._carriers[exchange], self._instruments[exchange]
+        wanted = self._of(exchange)
+        if instruments.failure is not None:
+            await instruments.insist()
+            wanted = [each for each in wanted if self._is_listed(each)]
+        lanes = [self._lanes[each] for each in wanted]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(carrier.run(flow, pack(carrier.adapter, wanted), lanes))
+            tasks.create_task(instruments.watch([pair for _, pair, _ in wanted]))
+
+    def _is_listed(self, subscription: Subscription) -> bool:
+        """Of an exchange that could not be asked before: what is known of it only now."""
+        exchange, trading_pair, _ = subscription
+        carrier, lane = self._carriers[exchange], self._lanes[subscription]
+        try:
+            check_pair(carrier.instruments, subscription)
+        except UsageError as error:
+            SubscriptionRefused(exchange=exchange, reason=str(error)).tell()
+            return False
+        lane.facts = replace(
+            lane.facts,
+            symbol=carrier.adapter.get_trading_pair_format(trading_pair),
+            contract_size=carrier.contract_size(trading_pair),
+        )
+        return True
 
     def _lane(self, subscription: Subscription, touch: Callable[[Ledger], None]) -> Lane:
         exchange, trading_pair, interval = subscription

@@ -94,7 +94,8 @@ class World:
         self.flow = Flow(self.live, letters, self.clock)
         made = type("Made", (Plain,), {"ws_url": exchange.url, **facts})
         instruments = [Instrument("BTC-USDT", "BTCUSDT", contract_size=0.01)]
-        self.carrier = Carrier(made, instruments, self.rest, Endpoints(), self.clock, lambda: 0.0)
+        self.carrier = Carrier(made, self.rest, Endpoints(), self.clock, lambda: 0.0)
+        self.carrier.use_instruments(instruments)
         self.lanes: list[Lane] = []
 
     def lane(self, wanted: Subscription) -> Lane:

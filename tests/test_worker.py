@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from connectors import exchanges, telemetry, worker
+from connectors import exchanges, instruments, telemetry, worker
 from connectors.adapter import Limits, RestReply, RestRequest
 from connectors.carrier import Carrier
 from connectors.codec import OWNER_KEY, subscription_key
@@ -209,6 +209,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(worker, "LivePublisher", Published)
     monkeypatch.setattr(worker, "Shard", made.new_shard)
     monkeypatch.setattr(worker, "Backoff", lambda random, *_: Backoff(random, 0.01, 0.02))
+    monkeypatch.setattr(instruments, "Backoff", lambda random, *_: Backoff(random, 0.01, 0.02))
     monkeypatch.setattr(Rest, "fetch", lambda _, *asked: made.fetch(*asked))
     yield made
     structlog.reset_defaults()
