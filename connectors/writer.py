@@ -5,6 +5,11 @@ what is ready in transactions, one at a time, each with everything that is ready
 and the coverage that speaks of it. Only a commit that returned counts: after anything else all
 ledgers are forgotten, the shard is taken over again, and the coverage in Kafka says what is true.
 
+The first transaction of a take-over is the claim together with where new coverage begins. So a run
+that is stopped at once leaves behind since when its subscriptions are carried, and the next one
+repairs from there. Not so where a grid is still to be learned from a first row: such a ledger has
+no slots yet, and the next run begins it anew.
+
 Where Kafka refuses a record for what it is, every subscription of that transaction is suspect and
 is written alone from then on. The one that is refused alone is quarantined: nothing of it is
 written by this run any more, and the others go on.
@@ -15,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from connectors.clock import Clock
@@ -27,6 +33,7 @@ from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.model import Subscription
 from connectors.records import CoverageRecord
+from connectors.tasks import happens
 from connectors.telemetry import ShardDropped, ShardTaken, SubscriptionQuarantined
 from connectors.values import Values
 
@@ -34,6 +41,8 @@ TRANSACTION_BYTES: Final = 1_000_000
 """About so much is written in one transaction, at most."""
 CLAIM_SECONDS: Final = 5.0
 """So long a fenced run looks for the claim of a successor before it takes over again."""
+DRAINING_SECONDS: Final = 0.5
+"""A run that is to end waits no longer before it takes a lost shard over again."""
 
 
 class Writer:
@@ -71,7 +80,7 @@ class Writer:
         self._quarantined: set[Subscription] = set()
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
+        self._draining = asyncio.Event()
 
     def touch(self, ledger: Ledger) -> None:
         """A ledger has something to write."""
@@ -103,7 +112,11 @@ class Writer:
         await self._shard.close()
 
     async def settled(self) -> None:
-        """Wait until nothing is left to write; not while the shard is lost: it may come back."""
+        """Wait until nothing is left to write. From here on trouble is got over without patience.
+
+        Not before the shard was first taken over, nor while it is lost: it may come back.
+        """
+        self._draining.set()
         await self._idle.wait()
 
     # --- taking over ---
@@ -119,8 +132,7 @@ class Writer:
         await self._check_closed_topics()
         for subscription, coverage in coverages.items():
             self._begin(subscription, coverage)
-        await self._shard.commit([self._claim()])
-        self._rest()
+        await self._write(self._claim())
         resumed = sum(coverage is not None for coverage in coverages.values())
         ShardTaken(
             shard=self._shard.transactional_id, subscriptions=len(coverages), resumed=resumed
@@ -168,20 +180,18 @@ class Writer:
 
     # --- writing ---
 
-    async def _write(self) -> None:
+    async def _write(self, *claim: Record) -> None:
         lanes, records = self._next_transaction()
         try:
-            self._last.update(await self._shard.commit(records))
+            self._last.update(await self._shard.commit([*claim, *records]))
         except RecordRefused as error:
             self._suspect(lanes, error)
             raise
         self._suspects.difference_update(lane.ledger.subscription for lane in lanes)
-        self._backoff.reset()
-        self._tally.closed += len(records) - len(lanes)
-        self._tally.transactions += 1
-        self._rest()
-
-    def _rest(self) -> None:
+        if lanes:
+            self._backoff.reset()
+            self._tally.closed += len(records) - len(lanes)
+            self._tally.transactions += 1
         if not self._touched:
             self._ready.clear()
             self._idle.set()
@@ -274,11 +284,12 @@ class Writer:
 
     async def _drop(self, error: Exception) -> None:
         self._forget()
-        delay = self._backoff.delay()
+        draining = self._draining.is_set()
+        delay = min(self._backoff.delay(), DRAINING_SECONDS if draining else inf)
         ShardDropped(
             shard=self._shard.transactional_id, reason=str(error), again_in=round(delay, 1)
         ).tell()
-        await asyncio.sleep(delay)
+        await (asyncio.sleep(delay) if draining else happens(self._draining, delay))
 
     def _forget(self) -> None:
         for lane in self._lanes.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from connectors import telemetry, writer
+from connectors.clock import Clock
 from connectors.codec import (
     COVERAGE_FORMAT,
     OWNER_KEY,
@@ -20,7 +22,7 @@ from connectors.codec import (
     encode_coverage,
     subscription_key,
 )
-from connectors.coverage import Coverage, digest_of
+from connectors.coverage import Coverage, RunState, digest_of
 from connectors.errors import (
     AccessError,
     ConnectorError,
@@ -33,13 +35,15 @@ from connectors.errors import (
 from connectors.flow import Lane, Tally
 from connectors.kafka import Cluster, Record, Shard, TopicPlan
 from connectors.kafka.batches import Place
+from connectors.ledger import HOLD
 from connectors.limits import Backoff
 from connectors.model import CandleData, Subscription, grid_of
 from connectors.records import CandleRecord, CoverageRecord
 from connectors.schema import CANDLE, COVERAGE, Reader
+from connectors.tasks import end
 from connectors.values import Values
 from connectors.writer import Writer
-from tests.plain import START, ledger_of, running_clock, subscription, until
+from tests.plain import START, ledger_of, subscription, until
 
 BTC, ETH, DOT = (subscription(f"{base}-USDT") for base in ("BTC", "ETH", "DOT"))
 CLOSED, COVERED = "p.plain.closed", "p.coverage.fixed"
@@ -144,10 +148,15 @@ def claim_of(owner: str) -> Record:
 
 
 class World:
-    """A writer, its pretend shard, and a lane for each subscription."""
+    """A writer, its pretend shard, and a lane for each subscription.
 
-    def __init__(self, *wanted: Subscription) -> None:
-        self.clock = running_clock()
+    It is accepted ``later`` than START, in seconds.
+    """
+
+    def __init__(
+        self, *wanted: Subscription, later: float = 0.0, backoff: Backoff | None = None
+    ) -> None:
+        self.clock = Clock(1.0, time.monotonic(), START + later)
         self.shard = Pretend()
         self.tally = Tally()
         self.lanes: dict[Subscription, Lane] = {}
@@ -156,11 +165,11 @@ class World:
             self.lanes,
             self.tally,
             self.clock,
-            Backoff(lambda: 0.0, 0.01, 0.01),
+            backoff or Backoff(lambda: 0.0, 0.01, 0.01),
             owner=OURS,
             coverage=(COVERED, COVERAGE.prefix),
             values=Values(COVERAGE, Cluster("localhost:1"), TopicPlan()),
-            accepted=START,
+            accepted=START + later,
         )
         for each in wanted or (BTC,):
             self.lanes[each] = self._lane(each)
@@ -190,10 +199,15 @@ class World:
         return all(lane.ledger.begun for lane in self.lanes.values())
 
     async def written(self) -> None:
-        """Until nothing is left to write."""
+        """Until nothing is left to write, or the run has ended."""
         await until(lambda: self.begun or self.ended)
-        async with asyncio.timeout(5):
-            await self.writer.settled()
+        settled = asyncio.create_task(self.writer.settled())
+        assert self.running is not None
+        done, _ = await asyncio.wait(
+            {settled, self.running}, timeout=5, return_when=asyncio.FIRST_COMPLETED
+        )
+        settled.cancel()
+        assert done, "nothing is settled within 5 s"
 
     @property
     def ended(self) -> bool:
@@ -231,15 +245,15 @@ async def test_the_claim_is_the_first_record() -> None:
     """A run that takes a shard over says who it is before it writes anything else."""
     async with running() as world:
         first = world.shard.committed[0]
-    assert [record.key for record in first] == [OWNER_KEY]
+    assert first[0].key == OWNER_KEY
     claim = covered(first[0].value)
     assert (claim.subscription, claim.owner, claim.coverage) == (None, OURS, None)
 
 
 async def test_a_new_subscription_writes_where_its_coverage_starts() -> None:
-    """Before any candle is closed, coverage says that it begins with the running bar."""
+    """With the claim, before any candle is closed, coverage begins with the running bar."""
     async with running() as world:
-        (record,) = world.shard.committed[1]
+        ((_, record),) = world.shard.committed
     told = covered(record.value)
     assert (record.topic, record.partition, record.key) == (COVERED, 0, b"plain:BTC-USDT:1m")
     assert told.coverage == Coverage(START)
@@ -335,6 +349,48 @@ async def test_the_tally_counts_what_is_committed() -> None:
         await world.written()
     assert world.shard.slots() == [0, 1, 2]
     assert (world.tally.closed, world.tally.transactions - start) == (3, 2)
+
+
+# --- a run that is stopped at once ----------------------------------------------------------------
+
+
+async def test_between_two_short_runs_nothing_is_lost() -> None:
+    """The second run repairs or declares from the bar on in which the first one was accepted."""
+    async with running() as first:
+        pass
+    second = World(later=620.0)
+    second.shard.committed = first.shard.committed
+    async with running(world=second):
+        in_vain = second.clock.real() + HOLD + 1.0
+        second.lanes[BTC].ledger.tick(second.clock.market_at(in_vain), in_vain)
+        await second.written()
+    (run,) = second.shard.of(BTC).runs
+    assert (run.start, run.end, run.state) == (START, START + 600, RunState.MISSING)
+
+
+async def test_settled_waits_for_the_first_take_over() -> None:
+    """A run that is stopped before it holds its shard first leaves behind that it was there."""
+    world = World()
+    world.shard.may.clear()
+    settled = asyncio.create_task(world.writer.settled())
+    world.running = asyncio.create_task(world.writer.run())
+    await until(lambda: world.begun)
+    assert not settled.done()
+    world.shard.may.set()
+    await asyncio.wait_for(settled, 5)
+    await end(world.running)
+    assert world.shard.of(BTC) == Coverage(START)
+
+
+async def test_a_run_that_is_to_end_has_no_patience() -> None:
+    """The wait before a lost shard is taken over again is cut short, and stays short."""
+    world = World(backoff=Backoff(lambda: 0.0, 60.0))
+    world.shard.take_over_fails.extend([Unreachable("no broker")] * 2)
+    world.running = asyncio.create_task(world.writer.run())
+    await until(lambda: len(world.shard.take_over_fails) == 1)
+    await asyncio.wait_for(world.writer.settled(), 5)
+    await end(world.running)
+    assert world.shard.of(BTC) == Coverage(START)
 
 
 # --- nothing but a commit counts ------------------------------------------------------------------
