@@ -30,8 +30,11 @@ class Listing:
     def look(self, rows: Sequence[Instrument]) -> list[tuple[str, str | None]]:
         """The pairs that have ended since the last look, with their status; None: traded again.
 
-        ValueError for a list that cannot be right; it changes nothing.
+        Without any rows nothing can be said. ValueError for a list that cannot be right; it changes
+        nothing.
         """
+        if not rows:
+            return []
         listed = {row.trading_pair: row for row in rows}
         absent = [pair for pair in self._pairs if pair not in listed]
         new = [pair for pair in absent if pair not in self._absent]
