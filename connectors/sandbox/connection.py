@@ -18,6 +18,7 @@ from connectors.sandbox.dialect import (
     Channel,
     Close,
     Conversation,
+    Cut,
     Dialect,
     Frame,
     Moment,
@@ -248,6 +249,8 @@ class Connection:
                     await self._send(frame)
                 case Close(code, reason):
                     await self._socket.close(code=code, message=reason.encode())
+                case Cut():
+                    self.cut()
                 case Overstep(limit, allowed, seen):
                     now = self._site.clock.now().market
                     self._site.journal.overstep(limit, allowed, seen, now)

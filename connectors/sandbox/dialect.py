@@ -24,7 +24,7 @@ requests (tokens that it gave out).
    is called instead and the message is lost); `tick(world)` when the real time `due` is reached;
    `candle(push, world)` for each candle that is to be pushed. The core reads `due` and
    `channels` again after each of these calls.
-   Those before `candle` give `Action`s, done in their order: `Send`, `Close`, `Overstep`; so do
+   Those before `candle` give `Action`s, done in order: `Send`, `Close`, `Cut`, `Overstep`; so do
    `expired` (its token is no longer good) and `leaving` (a planned shutdown: the core closes the
    connection after `notice`), which are called when a fault wants it and the facts allow it.
    `candle` gives frames. A frame is `str` (text) or `bytes` (binary), ready for the wire.
@@ -86,6 +86,8 @@ class World:
     `skips(trading_pair, interval, open_time)` is true when a fault keeps that bar off the stream:
     leave it out wherever a frame carries it beside the candle that is pushed. `offset` is by how
     many seconds the exchange's clock is wrong; times that the exchange tells come from `told`.
+    `subscriptions` is how many channels all connections to this market have, where an exchange
+    counts them by address.
     """
 
     now: Moment
@@ -95,6 +97,7 @@ class World:
     refuses: Callable[[str, str], bool]
     skips: Callable[[str, str, int], bool] = lambda *_: False
     offset: float = 0.0
+    subscriptions: int = 0
 
     @property
     def told(self) -> Moment:
@@ -191,6 +194,11 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Cut the connection off without a close frame, which clients see as code 1006."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overstep:
     """Note in the journal that the client overstepped a limit of the card."""
 
@@ -199,7 +207,7 @@ class Overstep:
     seen: float
 
 
-Action = Send | Close | Overstep
+Action = Send | Close | Cut | Overstep
 
 
 class Conversation(ABC):

@@ -83,6 +83,7 @@ class MarketSite:
             refuses=self._refuses,
             skips=self._skips,
             offset=sum(fault.offset(now.real) for fault in self._faults(self.dialect.market)),
+            subscriptions=sum(len(open_.conversation.channels) for open_ in self.connections),
         )
 
     def filtered(self, frames: list[Frame], push: Push, now: Moment) -> list[Frame]:
