@@ -1,22 +1,26 @@
-"""Binance spot, Binance.US and USD-M futures, as they speak: cards binance and binance_futures.
+"""Binance spot, Binance.US, USD-M and COIN-M futures: cards binance and binance_futures.
 
 Oddities: a symbol or interval that does not exist is confirmed like any other and never served;
 a control message above 4096 bytes is dropped without an answer; one ill-formed stream name fails
 the whole request. USD-M serves candles only below `/market`: unsplit paths confirm, and nothing
-comes.
+comes. COIN-M is not split; it counts contracts of 100 or 10 USD and gives the base volume in the
+place of the quote volume; its history gives the latest rows of a range, of 200 days at most.
 
 Where the cards say UNKNOWN, or contradict themselves:
 
 * bars without trades, live: sent flat on `binance_spot` (recording of 2023), left out on
-  `binance_us` (spot recording of 2021) and on `binance_perpetual`, where the recordings begin a
-  bar with its first trade; in history: sent flat on all three;
+  `binance_us` (spot recording of 2021) and on both futures, where the recordings begin a bar
+  with its first trade; in history: sent flat on all four;
 * a request whose id is not allowed, or that is not JSON, gets the documented flat error;
 * streams other than plain candles (trades, the `@+08:00` days) are confirmed and not served;
 * a `limit` above the most is cut to it; other bad numbers get a made-up code −1;
 * the weight of exchangeInfo: 20 units; on USD-M, connection attempts as on spot;
 * the close code at the end of a connection's life is made up, and so are the 30 s from the notice
   of a shutdown to the close (the card: "reconnect at once"), on futures the notice itself;
-* a pair whose trading has ended: status `BREAK`, on USD-M `SETTLING`; its history stays.
+* a pair whose trading has ended: status `BREAK`, on futures `SETTLING`; its history stays;
+* the keys `st` and `ps` of newer futures frames: sent on COIN-M, beside `k`;
+* COIN-M's closing frames come up to 24 s late, as in a report; its weight is counted for itself;
+* dated futures stand among COIN-M's instruments and have no candles here.
 
 `timeUnit=MICROSECOND` is not spoken.
 """
@@ -52,8 +56,8 @@ from connectors.sandbox.dialect import (
     retry_header,
     text,
 )
-from connectors.sandbox.grid import steps
-from connectors.sandbox.listing import UPCOMING, Listing, listed
+from connectors.sandbox.grid import DAY, steps
+from connectors.sandbox.listing import COINS, UPCOMING, Coin, Listing, listed
 from connectors.sandbox.market import Bar
 
 _STREAMS = 1_024  # a connection
@@ -95,6 +99,8 @@ class _Rest:
     weight: int
     rising: bool
     """Whether a request's weight rises with its limit (futures) or is always 2 (spot)."""
+    longest: int | None = None
+    """Seconds that a range may span; its latest rows win then. None: any, and its first win."""
 
     def weight_of(self, limit: int) -> int:
         if not self.rising:
@@ -105,6 +111,9 @@ class _Rest:
 _SPOT_REST = _Rest("/api/v3/klines", "/api/v3/exchangeInfo", 1_000, 6_000, rising=False)
 _US_REST = _Rest("/api/v3/klines", "/api/v3/exchangeInfo", 1_000, 1_200, rising=False)
 _USD_M_REST = _Rest("/fapi/v1/klines", "/fapi/v1/exchangeInfo", 1_500, 2_400, rising=True)
+_COIN_M_REST = _Rest(
+    "/dapi/v1/klines", "/dapi/v1/exchangeInfo", 1_500, 2_400, rising=True, longest=200 * DAY
+)
 
 
 class _Binance(Dialect):
@@ -156,7 +165,8 @@ class _Binance(Dialect):
 
     def candle(self, bar: Bar, listing: Listing, interval: str, *, closed: bool) -> object:
         """Return the object `k` of a frame."""
-        price, amount, money = self._formats(listing)
+        volume, quote, taker, taker_quote = self.amounts(bar, listing)
+        price = self._price_digits(listing)
         return {
             "t": bar.open_ms,
             "T": bar.last_ms,
@@ -168,21 +178,30 @@ class _Binance(Dialect):
             "c": text(bar.close, price),
             "h": text(bar.high, price),
             "l": text(bar.low, price),
-            "v": text(bar.volume, amount),
+            "v": volume,
             "n": bar.trades,
             "x": closed,
-            "q": text(bar.quote_volume, money),
-            "V": text(bar.taker_volume, amount),
-            "Q": text(bar.taker_quote_volume, money),
+            "q": quote,
+            "V": taker,
+            "Q": taker_quote,
             "B": "0",
         }
 
-    def _formats(self, listing: Listing) -> tuple[int, int, int]:
-        """Return the digits of prices, of base amounts and of quote amounts."""
-        if self.digits is not None:
-            return self.digits, self.digits, self.digits
-        price, amount = _digits(listing.tick), _digits(listing.lot)
-        return price, amount, price + amount
+    def event(self, listing: Listing) -> Mapping[str, object]:
+        """Return what a frame has beside its event and its candle."""
+        return {}
+
+    def amounts(self, bar: Bar, listing: Listing) -> tuple[str, str, str, str]:
+        """Return `v`, `q`, `V` and `Q`: volume, quote volume, and both of the taker's buys."""
+        amount = _digits(listing.lot) if self.digits is None else self.digits
+        money = _digits(listing.tick) + amount if self.digits is None else self.digits
+        base, quote = (bar.volume, bar.taker_volume), (bar.quote_volume, bar.taker_quote_volume)
+        volume, taker = (text(figure, amount) for figure in base)
+        turnover, taker_turnover = (text(figure, money) for figure in quote)
+        return volume, turnover, taker, taker_turnover
+
+    def _price_digits(self, listing: Listing) -> int:
+        return _digits(listing.tick) if self.digits is None else self.digits
 
     # --- HTTP
 
@@ -211,6 +230,8 @@ class _Binance(Dialect):
             return self._error(-1, "Bad parameter.")
         if limit < 1:
             return self._error(-1, "Bad parameter.")
+        if self._too_long(bounds):
+            return self._error(-4088, "Maximum time interval is 200 days.")
         bars = self._page(world, (listing.trading_pair, interval), bounds, limit)
         return HttpReply(
             [self._row(bar, listing) for bar in bars],
@@ -227,25 +248,45 @@ class _Binance(Dialect):
         first, last = bounds
         now, market = world.now.market, world.market
         until = now if last is None else last / 1_000
+        if self.rest.longest is not None:
+            return self._latest(world, asked, bounds, limit)
         if first is None:
             return market.latest(*asked, until, now, limit)
         bars = market.bars(*asked, first / 1_000, until, now)
         return [bar for bar, _ in zip(bars, range(limit), strict=False)]
 
+    def _latest(
+        self, world: World, asked: tuple[str, str], bounds: list[int | None], limit: int
+    ) -> list[Bar]:
+        """Return the latest rows of a range that is as long as it may be, where one bound lacks."""
+        now, longest = world.now.market, self.rest.longest or 0
+        first, last = (None if bound is None else bound / 1_000 for bound in bounds)
+        until = last if last is not None else now if first is None else first + longest
+        since = first if first is not None else 0 if last is None else last - longest
+        bars = world.market.backwards(*asked, since, until, now)
+        return [bar for bar, _ in zip(bars, range(limit), strict=False)][::-1]
+
+    def _too_long(self, bounds: list[int | None]) -> bool:
+        first, last = bounds
+        if self.rest.longest is None or first is None or last is None:
+            return False
+        return last - first > self.rest.longest * 1_000
+
     def _row(self, bar: Bar, listing: Listing) -> list[object]:
-        price, amount, money = self._formats(listing)
+        volume, quote, taker, taker_quote = self.amounts(bar, listing)
+        price = self._price_digits(listing)
         return [
             bar.open_ms,
             text(bar.open, price),
             text(bar.high, price),
             text(bar.low, price),
             text(bar.close, price),
-            text(bar.volume, amount),
+            volume,
             bar.last_ms,
-            text(bar.quote_volume, money),
+            quote,
             bar.trades,
-            text(bar.taker_volume, amount),
-            text(bar.taker_quote_volume, money),
+            taker,
+            taker_quote,
             "0",
         ]
 
@@ -262,7 +303,9 @@ class _Binance(Dialect):
             "rateLimits": [_weight_limit(self.rest.weight)],
             "exchangeFilters": [],
             "symbols": [
-                self.instrument(listing, self._status(listing, world)) for listing in listings
+                row
+                for listing in listings
+                for row in self.instruments(listing, self._status(listing, world))
             ],
         }
         return HttpReply(body, charges=(Charge("weight", 20),))
@@ -282,6 +325,10 @@ class _Binance(Dialect):
             "isSpotTradingAllowed": True,
             "isMarginTradingAllowed": True,
         }
+
+    def instruments(self, listing: Listing, status: str) -> Iterable[Mapping[str, object]]:
+        """Return the rows of exchangeInfo that stand for one listing."""
+        return (self.instrument(listing, status),)
 
     def _error(self, code: int, message: str) -> HttpReply:
         return HttpReply({"code": code, "msg": message}, 400)
@@ -387,6 +434,71 @@ class BinancePerpetual(_Binance):
         }
 
 
+_CONTRACTS = {"BTC": Decimal(100)}
+_CONTRACT = Decimal(10)
+"""USD a contract: 100 of BTC, 10 of the others, as recorded."""
+
+
+def contract_size(base: str) -> Decimal:
+    """Return the USD of one COIN-M contract."""
+    return _CONTRACTS.get(base, _CONTRACT)
+
+
+def _coin_m(coins: tuple[Coin, ...]) -> tuple[Listing, ...]:
+    """Return listings whose every trade is whole contracts."""
+    lots = {coin.name: str(contract_size(coin.name) / Decimal(coin.tick)) for coin in coins}
+    return listed("USD", "{}{}_PERP".format, lots=lots, coins=coins)
+
+
+class BinanceCoinM(BinancePerpetual):
+    """`binance_coinm`: margined in coins, counted in contracts of whole dollars."""
+
+    market = "binance_coinm"
+    listings = _coin_m(COINS)
+    upcoming = _coin_m(UPCOMING)
+    figures = Figures(trades=True, taker=True, taker_quote=False)
+    closing = Closing(delay=(0.2, 24.0), overlaps=True)
+    rest = _COIN_M_REST
+    served = ""
+
+    def amounts(self, bar: Bar, listing: Listing) -> tuple[str, str, str, str]:
+        """Return contracts, base volume, and both of the taker's buys."""
+        size = contract_size(listing.base)
+        contracts, taker = (
+            text(figure / size, 0) for figure in (bar.quote_volume, bar.taker_quote_volume)
+        )
+        return contracts, text(bar.volume, 8), taker, text(bar.taker_volume, 8)
+
+    def event(self, listing: Listing) -> Mapping[str, object]:
+        """Return the keys of the integration of 2026: 2 for COIN-M, and the pair."""
+        return {"st": 2, "ps": f"{listing.base}{listing.quote}"}
+
+    def instruments(self, listing: Listing, status: str) -> Iterable[Mapping[str, object]]:
+        """Return the perpetual, and of BTC a dated future, too."""
+        row = self.instrument(listing, status)
+        yield row
+        if listing.base == "BTC":
+            dated = {"symbol": "BTCUSD_261225", "contractType": "CURRENT_QUARTER"}
+            yield {**row, **dated, "deliveryDate": 1_798_185_600_000}
+
+    def instrument(self, listing: Listing, status: str) -> Mapping[str, object]:
+        """Return one symbol of exchangeInfo, whose status has another name here."""
+        return {
+            "symbol": listing.symbol,
+            "pair": f"{listing.base}{listing.quote}",
+            "contractType": "PERPETUAL",
+            "deliveryDate": 4_133_404_800_000,
+            "onboardDate": 1_597_042_800_000,
+            "contractStatus": status,
+            "contractSize": int(contract_size(listing.base)),
+            "marginAsset": listing.base,
+            "baseAsset": listing.base,
+            "quoteAsset": listing.quote,
+            "pricePrecision": _digits(listing.tick),
+            "quantityPrecision": 0,
+        }
+
+
 class BinanceConversation(Conversation):
     """One connection. `combined`: frames come in an envelope. `deaf`: nothing is served here."""
 
@@ -483,6 +595,7 @@ class BinanceConversation(Conversation):
             "e": "kline",
             "E": world.told.millis,
             "s": listing.symbol,
+            **self._dialect.event(listing),
             "k": self._dialect.candle(push.bar, listing, push.channel.interval, closed=push.closed),
         }
         if self._combined:
@@ -520,4 +633,4 @@ def _flat_error(message: str) -> Send:
     return _send({"code": 2, "msg": message})
 
 
-DIALECTS = (BinanceSpot, BinanceUs, BinancePerpetual)
+DIALECTS = (BinanceSpot, BinanceUs, BinancePerpetual, BinanceCoinM)

@@ -146,7 +146,9 @@ def _truth(bar: Bar, revision: int, dialect: Dialect) -> dict[str, object]:
         "quote_asset_volume": _sent(bar.quote_volume, sent=figures.quote_volume),
         "n_trades": bar.trades if figures.trades else None,
         "taker_buy_base_volume": _sent(bar.taker_volume, sent=figures.taker),
-        "taker_buy_quote_volume": _sent(bar.taker_quote_volume, sent=figures.taker),
+        "taker_buy_quote_volume": _sent(
+            bar.taker_quote_volume, sent=figures.taker and figures.taker_quote
+        ),
         "revision": revision,
     }
 

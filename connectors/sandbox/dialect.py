@@ -311,11 +311,15 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Which figures the exchange sends at all, live or in history; the truth has null else."""
+    """Which figures the exchange sends at all, live or in history; the truth has null else.
+
+    `taker_quote`: whether the taker's buys, where they are sent, are told in quote units, too.
+    """
 
     quote_volume: bool = False
     trades: bool = False
     taker: bool = False
+    taker_quote: bool = True
 
 
 class Dialect(ABC):

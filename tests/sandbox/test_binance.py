@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from connectors.sandbox.binance import BinancePerpetual, BinanceSpot, BinanceUs
+from connectors.sandbox.binance import (
+    BinanceCoinM,
+    BinancePerpetual,
+    BinanceSpot,
+    BinanceUs,
+    contract_size,
+)
 from connectors.sandbox.dialect import Close, Dialect, HttpReply, HttpRequest, Overstep, World
 from tests.sandbox.pretend import (
     NOON,
@@ -23,7 +29,7 @@ from tests.sandbox.pretend import (
 )
 
 STREAM = {"binance_spot": "/stream", "binance_us": "/stream", "binance_perpetual": "/market/stream"}
-SPOT, US, FUTURES = BinanceSpot(), BinanceUs(), BinancePerpetual()
+SPOT, US, FUTURES, COINS = BinanceSpot(), BinanceUs(), BinancePerpetual(), BinanceCoinM()
 EACH = pytest.mark.parametrize("dialect", [SPOT, US, FUTURES], ids=lambda dialect: dialect.market)
 
 SUBSCRIBE = {"method": "SUBSCRIBE", "params": ["btcusdt@kline_1m", "ethusdt@kline_5m"], "id": 1}
@@ -435,3 +441,112 @@ def test_rows_and_frames_agree(dialect: Dialect) -> None:
 
     assert isinstance(reply.body, list)
     assert reply.body[0] == [pushed[name] for name in "tohlcvTqnVQ"] + ["0"]
+
+
+# --- COIN-M
+
+
+COIN_ROWS, COIN_INSTRUMENTS = "/dapi/v1/klines", "/dapi/v1/exchangeInfo"
+DAY = 86_400_000
+
+# bmoscon/cryptofeed and thrasher-corp/gocryptotrader, as in the recordings
+COIN_FRAME = json.loads(
+    '{"stream":"etcusd_perp@kline_1m","data":{"e":"kline","E":1626916405061,"s":"ETCUSD_PERP",'
+    '"k":{"t":1626916380000,"T":1626916439999,"s":"ETCUSD_PERP","i":"1m","f":19095548,'
+    '"L":19095855,"o":"42.305","c":"42.278","h":"42.343","l":"42.268","v":"55100","n":308,'
+    '"x":false,"q":"13015.30429960","V":"50438","Q":"11913.42471197","B":"0"}}}'
+)
+COIN_ROW = json.loads(
+    '[1672531200000, "16531.2", "16615.9", "16486.6", "16607.9", "2067959", 1672617599999, '
+    '"12496.62852978", 53963, "1094352", "6613.94163914", "0"]'
+)
+COIN_INSTRUMENT = json.loads(
+    '{"symbol": "BTCUSD_PERP", "pair": "BTCUSD", "contractType": "PERPETUAL", "deliveryDate": '
+    '4133404800000, "onboardDate": 1597042800000, "contractStatus": "TRADING", "contractSize": 100,'
+    '"marginAsset": "BTC", "baseAsset": "BTC", "quoteAsset": "USD", "pricePrecision": 1, '
+    '"quantityPrecision": 0}'
+)
+
+
+def coin_rows(**query: object) -> list[list[Any]]:
+    """Daily rows of BTC in COIN-M's history."""
+    asked = {"symbol": "BTCUSD_PERP", "interval": "1d", **query}
+    body = get(COINS, COIN_ROWS, **asked).body
+    assert isinstance(body, list), body
+    return body
+
+
+def test_coin_frame_as_recorded() -> None:
+    """A frame has the recorded keys and types, and beside them those of 2026."""
+    around = world(COINS)
+    name = "btcusd_perp@kline_1m"
+    talking = connected(COINS, "/stream", around, streams=name)
+    bar = around.market.current("BTC-USD", "1m", around.now.market)
+
+    found = candle(talking, talking.channels[name], bar, around)
+
+    assert (found["data"].pop("st"), found["data"].pop("ps")) == (2, "BTCUSD")
+    assert shape(found) == shape(COIN_FRAME)
+
+
+def test_coin_rows_as_recorded() -> None:
+    """A row has the recorded columns: contracts, base volume, and the taker's of both."""
+    (row,) = coin_rows(limit=1)
+    around = world(COINS)
+    bar = around.market.current("BTC-USD", "1d", around.now.market)
+
+    assert shape(row) == shape(COIN_ROW)
+    assert [int(row[5]) * 100, float(row[7])] == [bar.quote_volume, float(bar.volume)]
+    assert [int(row[9]) * 100, float(row[10])] == [bar.taker_quote_volume, float(bar.taker_volume)]
+
+
+def test_coin_contracts_are_whole() -> None:
+    """On every pair the volume is a whole number of contracts."""
+    around = world(COINS)
+    for listing in COINS.listings:
+        bar = around.market.current(listing.trading_pair, "4h", around.now.market)
+        assert bar.trades
+        assert bar.quote_volume % contract_size(listing.base) == 0, listing.symbol
+
+
+def test_coin_instruments_as_recorded() -> None:
+    """Instruments have the recorded keys; the status has its own name; a dated future is there."""
+    body = get(COINS, COIN_INSTRUMENTS).body
+    assert isinstance(body, dict)
+    rows = {row["symbol"]: row for row in body["symbols"]}
+
+    assert shape(rows["BTCUSD_PERP"]) == shape(COIN_INSTRUMENT)
+    sizes = [rows[name]["contractSize"] for name in ("BTCUSD_PERP", "ETHUSD_PERP")]
+    assert sizes == [100, 10]
+    assert rows["BTCUSD_261225"]["contractType"] != "PERPETUAL"
+
+
+def test_coin_history_gives_the_latest_of_a_range() -> None:
+    """The latest rows within the bounds win; one bound alone means 200 days; more is refused."""
+    midnight = NOON * 1_000 - NOON * 1_000 % DAY
+    start = midnight - 400 * DAY
+
+    both = coin_rows(startTime=start, endTime=start + 10 * DAY, limit=3)
+    only_start = coin_rows(startTime=start)
+    only_end = coin_rows(endTime=start)
+    too_long = get(
+        COINS, COIN_ROWS, symbol="BTCUSD_PERP", interval="1d", startTime=start, endTime=midnight
+    )
+
+    assert [(row[0] - start) // DAY for row in both] == [8, 9, 10]
+    assert [(rows[0][0] - start) // DAY for rows in (only_start, only_end)] == [0, -200]
+    assert [(rows[-1][0] - start) // DAY for rows in (only_start, only_end)] == [200, 0]
+    assert len(coin_rows()) == 500
+    expected = {"code": -4088, "msg": "Maximum time interval is 200 days."}
+    assert (too_long.status, too_long.body) == (400, expected)
+
+
+def test_coin_is_not_split() -> None:
+    """COIN-M is served on the plain paths, and has no others."""
+    around = world(COINS)
+    talking = connected(COINS, "/ws", around)
+    asked = {"method": "SUBSCRIBE", "params": ["btcusd_perp@kline_1m"], "id": 1}
+
+    assert ask(talking, asked, around) == [{"result": None, "id": 1}]
+    assert list(talking.channels) == ["btcusd_perp@kline_1m"]
+    assert isinstance(COINS.connect(HttpRequest("GET", "/market/ws", {}, {}), around), HttpReply)
