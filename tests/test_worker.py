@@ -8,17 +8,19 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 
 from connectors import exchanges, instruments, telemetry, worker
-from connectors.adapter import Limits, RestReply, RestRequest
+from connectors.adapter import Limits, Rate, RestReply, RestRequest
 from connectors.carrier import Carrier
 from connectors.codec import OWNER_KEY, subscription_key
 from connectors.endpoints import Endpoints
 from connectors.errors import Blocked, ConnectorError, Fenced, SlowDown, Unreachable, UsageError
+from connectors.instruments import TRIES
 from connectors.kafka import Cluster, LivePublisher, Record, Shard, TopicSpec
 from connectors.kafka.batches import Place
 from connectors.limits import Backoff
@@ -28,7 +30,7 @@ from connectors.rest import Rest
 from connectors.sandbox.process import free_ports
 from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Schema, confluent_prefix
 from connectors.worker import Options, Worker
-from tests.plain import Plain, running_clock, subscription, until
+from tests.plain import START, Plain, running_clock, subscription, until
 
 POLLED = subscription(interval="5m")
 LONGER = 1.0
@@ -89,6 +91,9 @@ class Pretend(Shard):
             raise self.fails
         self.records += records
         return {}
+
+    def candles(self) -> list[Record]:
+        return [record for record in self.records if record.topic.endswith(".closed")]
 
 
 class Registered(SchemaRegistry):
@@ -315,22 +320,106 @@ async def test_instruments_that_cannot_be_had_end_it(
     assert len(world.done) == 1 + times
 
 
-async def test_one_bad_exchange_ends_what_is_asked_of_the_others(world: World) -> None:
+class Other(Plain):
+    """A second exchange, with one pair."""
+
+    name = "other"
+
+    def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
+        yield RestRequest(url="http://other.example/instruments")
+        return [Instrument("BTC-USDT", "BTC_USDT", contract_size=10.0)]
+
+
+OTHERS = Subscription("other", "BTC-USDT", "5m")
+
+
+class Away:
+    """The other exchange fails until it is told to answer."""
+
+    def __init__(self, world: World, status: int = 503) -> None:
+        world.adapters["other"] = Other
+        self.status = status
+        world.reply = lambda request: RestReply(
+            self.status if "other" in request.url else 200, {}, b"[]"
+        )
+
+
+async def test_a_wrong_pair_ends_what_is_asked_of_others(world: World) -> None:
     """A refusal is told at once; nothing goes on in the background behind it."""
-
-    class Other(Plain):
-        name = "other"
-
-        def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-            yield RestRequest(url="http://other.example/instruments")
-            return [Instrument("BTC-USDT", "BTCUSDT")]
-
-    world.adapters["other"] = Other
+    Away(world, 200)
     asked = asyncio.all_tasks()
-    world.reply = lambda request: RestReply(503 if "plain" in request.url else 200, {}, b"[]")
     said = await refusal(world, POLLED, Subscription("other", "XYZ-QQQ", "1m"))
     assert "other lists no XYZ-QQQ" in str(said)
     assert asyncio.all_tasks() == asked
+
+
+@pytest.mark.parametrize("status", [503, 429, 451])
+async def test_one_bad_exchange_harms_no_other(world: World, status: int) -> None:
+    """The others begin; why that one does not is told, and it is accepted like all of them."""
+    Away(world, status)
+    async with world.running(POLLED, OTHERS) as run:
+        run.closes()
+        await until(lambda: bool(run.shard.candles()))
+        await until(lambda: bool(world.told("instruments.failed")))
+        await run.stop()
+    assert [line["subscriptions"] for line in world.told("subscriptions.accepted")] == [2]
+    assert {line["reason"] for line in world.told("instruments.failed")} == {
+        f"other: HTTP {status}: []"
+    }
+    assert subscription_key(OTHERS) in {record.key for record in run.shard.records}
+    (accepted,) = (line["market"] for line in world.told("subscriptions.accepted"))
+    assert run.worker._lanes[OTHERS].ledger.coverage.start == accepted // 300 * 300
+
+
+async def test_a_wrong_pair_of_a_good_exchange_is_still_refused(world: World) -> None:
+    """The run refuses what is wrong by itself, whatever else cannot be asked."""
+    Away(world)
+    said = await refusal(world, subscription("BTC-USD"), OTHERS)
+    assert str(said) == "plain:BTC-USD:1m: plain lists no BTC-USD; did you mean BTC-USDT?"
+
+
+async def test_an_exchange_that_comes_late_is_covered_from_the_acceptance_on(world: World) -> None:
+    """It is asked for candles when it has listed its instruments, and for those before, too."""
+    away = Away(world)
+    async with world.running(POLLED, OTHERS, since=START - 600) as run:
+        await until(lambda: len(world.told("instruments.failed")) > TRIES)
+        assert "fetch other candles" not in world.done
+        away.status = 200
+        await until(lambda: "fetch other candles" in world.done)
+        lane = run.worker._lanes[OTHERS]
+        assert (lane.ledger.coverage.start, lane.facts.contract_size) == (START - 840, 10.0)
+        await run.stop()
+
+
+async def test_a_pair_that_turns_out_unknown_harms_no_other(world: World) -> None:
+    """Found when the run has long begun, it is told and left out; its exchange is carried."""
+    away = Away(world)
+    unknown = Subscription("other", "XYZ-QQQ", "5m")
+    async with world.running(POLLED, OTHERS, unknown, since=START - 600) as run:
+        away.status = 200
+        await until(lambda: "fetch other candles" in world.done)
+        tally, _ = await run.stop()
+    (refused,) = world.told("subscription.refused")
+    assert refused["reason"] == "other:XYZ-QQQ:5m: other lists no XYZ-QQQ"
+    assert tally.balanced
+
+
+async def test_the_instruments_are_paid_for_from_the_budget_of_rest(world: World) -> None:
+    """A list that costs the whole budget leaves nothing for candles, for a while."""
+
+    class Dear(Listed):
+        limits = replace(Listed.limits, rest=(Rate(10.0, 60.0),))
+
+        def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
+            yield RestRequest(url="http://plain.example/instruments", weight=9.0)
+            return [Instrument("BTC-USDT", "BTCUSDT")]
+
+    world.adapters["plain"] = Dear
+    async with world.worker() as made:
+        await made.prepare()
+        budget = made._carriers["plain"].agenda.budget
+        now = made._clock.market()
+        assert budget.free_at(now) - now > 50
 
 
 async def test_topics_are_made_and_schemas_are_published_before_use(world: World) -> None:
