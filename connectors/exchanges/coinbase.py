@@ -22,7 +22,6 @@ on 2026-09-27, recorded frames):
 * REST is newest first. Exchange writes low and high BEFORE the open and ignores a bound that comes
   alone. Advanced Trade's ``1w`` was seen once, undocumented: not offered.
 """
-# ruff: noqa: ARG002, D102 - the contract names the arguments and describes the methods
 
 from __future__ import annotations
 

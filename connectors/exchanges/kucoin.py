@@ -29,7 +29,6 @@ recorded frames):
 * The newer "UTA" sockets need no token. Their frames are read, too, but are not asked for; their
   ``S`` looks like a closed flag and is none.
 """
-# ruff: noqa: ARG002, D102 - the contract names the arguments and describes the methods
 
 from __future__ import annotations
 

@@ -622,7 +622,7 @@ IMPURE_MODULES = {
     "urllib.request", "urllib3", "uuid", "websockets",
 }  # fmt: skip
 IMPURE_CALLS = {"now", "utcnow", "today", "open", "print", "input", "exec", "eval"}
-PURE_CONNECTORS = ("adapter", "model", "errors", "exchanges")
+PURE_CONNECTORS = ("adapter", "model", "errors", "exchanges", "plain")
 
 
 def _impure(tree: ast.AST) -> Iterator[str]:
