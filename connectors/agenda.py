@@ -25,7 +25,8 @@ from connectors.adapter import (
     Rows,
 )
 from connectors.clock import Clock
-from connectors.ledger import Ledger, Span
+from connectors.inquiry import Kind, Span
+from connectors.ledger import Ledger
 from connectors.limits import Backoff, Budget
 from connectors.model import CandleData
 
@@ -35,6 +36,8 @@ REFUSED: Final = 60.0
 """Real seconds before something that REST refused is asked again."""
 BLOCKED: Final = 900.0
 """Real seconds of silence after the exchange said that it does not serve this address."""
+PARTS: Final = {Kind.HEAD: 1.0, Kind.REPAIR: 0.75, Kind.AUDIT: 0.5}
+"""The part of the budget that each kind of question may use up: what can wait leaves some over."""
 SOONEST: Final = 0.005
 """Real seconds between two ticks of one ledger, at least."""
 
@@ -64,8 +67,7 @@ class Agenda:
         self._numbers = count()
         self._heap: list[tuple[float, int, Ledger]] = []
         self._times: dict[Ledger, float] = {}
-        self._urgent: dict[Ledger, Span] = {}
-        self._patient: dict[Ledger, Span] = {}
+        self._queues: dict[Kind, dict[Ledger, Span]] = {kind: {} for kind in Kind}
         self._probes: dict[Ledger, Callable[[bool | None], None]] = {}
 
     def wake(self, ledger: Ledger, real: float) -> None:
@@ -90,7 +92,7 @@ class Agenda:
         errand = self._first(market)
         if errand is None:
             return ticks
-        free = self.budget.free_at(market, errand.request.weight)
+        free = self.budget.free_at(market, errand.request.weight, _part(errand))
         return min(ticks, self._clock.real_at(free))
 
     def next_requests(self, market: float, real: float) -> list[Errand]:
@@ -98,9 +100,9 @@ class Agenda:
         self._tick(market, real)
         errands = []
         while errand := self._first(market):
-            if not self.budget.begin(market, errand.request.weight):
+            if not self.budget.begin(market, errand.request.weight, _part(errand)):
                 break
-            waiting = self._queue_of(errand.span) if errand.then is None else self._probes
+            waiting = self._queues[errand.span.kind] if errand.then is None else self._probes
             del waiting[errand.ledger]
             self.under_way += 1
             errands.append(errand)
@@ -180,25 +182,19 @@ class Agenda:
 
     def _queue(self, ledger: Ledger, span: Span) -> None:
         """In place of what a ledger asked for before it was forgotten: of each kind one waits."""
-        queue = self._queue_of(span)
+        queue = self._queues[span.kind]
         queue.pop(ledger, None)
         queue[ledger] = span
-
-    def _queue_of(self, span: Span) -> dict[Ledger, Span]:
-        return self._urgent if span.urgent else self._patient
 
     def _first(self, market: float) -> Errand | None:
         """The errand that is next, where one more may be under way; the budget is not asked."""
         if self.under_way >= AT_ONCE:
             return None
-        if self._urgent:
-            return self._errand(*next(iter(self._urgent.items())), market)
-        if self._probes:
+        if not self._queues[Kind.HEAD] and self._probes:
             ledger, then = next(iter(self._probes.items()))
             return self._errand(ledger, ledger.newest(market), market, then)
-        if self._patient:
-            return self._errand(*next(iter(self._patient.items())), market)
-        return None
+        queue = next(filter(None, self._queues.values()), None)
+        return None if queue is None else self._errand(*next(iter(queue.items())), market)
 
     def _errand(
         self,
@@ -213,3 +209,7 @@ class Agenda:
             trading_pair, interval, span.start, span.end, slots, market
         )
         return Errand(ledger, span, request, then)
+
+
+def _part(errand: Errand) -> float:
+    return 1.0 if errand.then is not None else PARTS[errand.span.kind]

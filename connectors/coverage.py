@@ -115,12 +115,15 @@ class Coverage:
         """The missing runs, oldest first, those given up included."""
         return [run for run in self.runs if run.missing]
 
-    def publish(self, open_time: int, end: int, revision: int, digest: int) -> None:
+    def publish(
+        self, open_time: int, end: int, revision: int, digest: int, known: Closed | None = None
+    ) -> None:
         """A candle of this slot is (being) published: revision 0, or a later one of a settled slot.
 
-        A slot beyond ``head`` must be the next one: declare what lies between first.
+        ``known`` is the revision before, of which a slot older than the ``recent`` ones has to be
+        told. A slot beyond ``head`` must be the next one: declare what lies between first.
         """
-        known = self.recent.get(open_time)
+        known = self.recent.get(open_time, known)
         if revision and known is None:
             raise ValueError(f"slot {open_time}: revision {revision} of an unknown digest")
         if known is not None and revision <= known.revision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from math import inf
 from typing import Final, NamedTuple
 
@@ -15,8 +16,19 @@ PATIENCE: Final = 4
 """So many vain attempts at one page of repairs before the next older one is tried."""
 
 
+class Kind(IntEnum):
+    """Why REST is asked, the most urgent first."""
+
+    HEAD = 0
+    """Newer candles wait for the answer."""
+    REPAIR = 1
+    """Slots behind the head are missing, or what was published of them is not sure."""
+    AUDIT = 2
+    """What was published long ago is compared with what REST says now."""
+
+
 class Span(NamedTuple):
-    """Open times ``[start, end)`` that REST is to be asked for; ``urgent``: newer ones wait.
+    """Open times ``[start, end)`` that REST is to be asked for, and why.
 
     ``at`` is the market time of asking: only what was over then can be final in the reply.
     ``known`` is how much had been decided then: what was published later is not contradicted.
@@ -24,7 +36,7 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    urgent: bool
+    kind: Kind
     at: float
     known: int = 0
 

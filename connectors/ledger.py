@@ -17,8 +17,14 @@ Slots are decided in the order of open times, at ``coverage.head``:
 Newer closed candles are held until the slots before them are decided. The hold is bounded: then
 the slots are declared missing, repaired later, and published ``late``.
 
+A bar that the stream skips is *presumed* empty where it leaves out bars without trades and was not
+interrupted: newer candles are not held, and REST is asked behind them. While such a stream is
+quiet, REST is not asked bar by bar. The last state of a bar in which the stream was interrupted may
+lack trades, and is never published on the stream's word alone.
+
 What REST says soon after a close may lack the last trades, and so may the stream's own word. Such
 candles are *unsure*: they are read again when REST must have caught up, and revised if they differ.
+At last, an *audit* reads all of them again in large pages.
 
 ``real`` is monotonic seconds, ``market`` UNIX seconds of bars; ``clock`` only converts.
 """
@@ -32,13 +38,13 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from connectors.clock import Clock
-from connectors.comparison import behind, filled
+from connectors.comparison import behind, equal, filled
 from connectors.coverage import RECENT, Coverage, RunState, SlotState, digest_of
-from connectors.inquiry import Inquiry, Span
-from connectors.memory import STREAM, Memory, Published, Word
+from connectors.inquiry import Inquiry, Kind, Span
+from connectors.memory import Memory, Published, Word
 from connectors.model import CandleData, CloseReason, Grid, Subscription
 
-__all__ = ["Ledger", "Published", "Rules", "Span"]
+__all__ = ["Kind", "Ledger", "Published", "Rules", "Span"]
 
 HOLD: Final = 10.0
 """Real seconds that a slot may hold newer closed candles before it is declared missing."""
@@ -47,7 +53,12 @@ CONFIRM: Final = 2.0
 LAG: Final = 3.0
 """Market seconds after close and grace in which REST may still lag behind the socket."""
 AUDIT: Final = 300.0
-"""Market seconds that an unsure candle waits for a poll to read it again by the way."""
+"""Market seconds after which REST is thought to have caught up, whatever held it up."""
+BATCH: Final = (10, 300.0, 3600.0)
+"""An audit waits for so many bars to be read at once, but so many market seconds at least, at
+most."""
+SPARE: Final = 16
+"""So many candles more than an audit in time needs are remembered when it is not in time."""
 REREAD: Final = 2
 """So many bars before the head every poll reads again; as many published ones are remembered."""
 FUTURE: Final = 3600.0
@@ -59,8 +70,10 @@ class Rules:
     """The facts of an exchange and interval by which slots are decided.
 
     ``streamed``: candles come over a WebSocket; ``flagged``: its frames say closed; ``rest``: REST
-    has the interval, ``page`` slots at a time; ``rest_skips``: REST leaves bars without trades
-    out; ``grace``: market seconds after the close in which late frames and rows are to be expected.
+    has the interval, ``page`` slots at a time; ``stream_skips``, ``rest_skips``: bars without
+    trades are left out; ``grace``: market seconds after the close in which late frames and rows are
+    to be expected; ``reach``: so many bars back from now REST has (None: all). ``confirm``: an
+    inferred close waits for REST, which the exchange's limits can bear.
     """
 
     streamed: bool
@@ -69,22 +82,38 @@ class Rules:
     rest_skips: bool
     grace: float
     page: int
+    stream_skips: bool = False
+    reach: int | None = None
+    confirm: bool = True
 
 
 class _Over(NamedTuple):
-    """The stream's last state of a bar that is over, and since when (real) we think so."""
+    """The stream's last state of a bar that is over, and since when (real) we think so.
+
+    ``cut``: the stream was interrupted in that bar and has not told of it since.
+    """
 
     state: CandleData
     reason: CloseReason
     since: float
+    cut: bool
+
+
+class Agreement(NamedTuple):
+    """How many published candles REST was found to agree with when it was asked again, or not."""
+
+    agreed: int = 0
+    differed: int = 0
 
 
 class Ledger:
     """See the head of the module.
 
     ``wake(ledger, real)`` is called when it must be ticked at ``real`` or earlier than it said;
-    ``touch(ledger)`` when there is something to write. ``since`` (market time): coverage shall
-    reach back to there; history is old missing slots, repaired behind everything fresher.
+    ``touch(ledger)`` when there is something to write; ``recall(ledger, start, end)`` when the
+    candles that are published of these slots are to be told by ``recalled``. ``since`` (market
+    time): coverage shall reach back to there; history is old missing slots, repaired behind
+    everything fresher.
     """
 
     def __init__(
@@ -95,6 +124,7 @@ class Ledger:
         clock: Clock,
         wake: Callable[[Ledger, float], None],
         touch: Callable[[Ledger], None],
+        recall: Callable[[Ledger, int, int], None],
         since: float | None = None,
     ) -> None:
         self.subscription = subscription
@@ -106,11 +136,23 @@ class Ledger:
         self._clock = clock
         self._wake = wake
         self._touch = touch
+        self._recall = recall
         self._slot = -1
         self._state: CandleData | None = None
+        self._streams = 0
+        self._unbroken = inf
+        self._cut = -1
+        self._quiet = False
         self._progress = 0
-        self._memory = Memory(REREAD if rules.rest else RECENT)
+        self._agreed = self._differed = 0
+        self._memory = self._new_memory()
         self.forget()
+
+    def _new_memory(self) -> Memory:
+        if not self.rules.rest:
+            return Memory(RECENT, RECENT)
+        in_time = (self.rules.grace + LAG + AUDIT + self._batch) / self.grid.step
+        return Memory(REREAD, int(in_time) + SPARE)
 
     # --- begin and forget ---
 
@@ -127,22 +169,34 @@ class Ledger:
             self._reach_back()
         elif self.grid.known:
             self._start()
-        self._resume(real)
+        if self.begun:
+            self._resume(real)
         self._wake(self, real)
 
     def _resume(self, real: float) -> None:
         """What memory knows of the newest candles, Kafka has as well, or does not have yet."""
-        remembered = self._memory.forget()
+        memory, coverage = self._memory, self.coverage
+        remembered = memory.forget()
+        self._open_memory()
         if self.rules.rest and not self._has_flags:
-            self._memory.unsure.update(dict.fromkeys(self.coverage.recent, real))
+            memory.unsure.update(dict.fromkeys(coverage.recent, real))
         for published in remembered:
             candle, reason, revision, _ = published
-            known = self.coverage.recent.get(candle.timestamp)
-            if known is not None and known.digest == digest_of(candle):
-                self._memory.remember(published, self.coverage.recent)
-            elif known is None or known.revision < revision:
+            known = coverage.recent.get(candle.timestamp)
+            if known is not None and known == published.closed:
+                memory.remember(published)
+            elif known is not None and known.revision < revision:
+                word = Word(candle, reason, sure=self._has_flags)
+                self._publish(word, known.revision + 1, late=False)
+            elif known is None and coverage.slot(candle.timestamp) is SlotState.SETTLED:
+                memory.audit_from(candle.timestamp)  # which revision Kafka has is to be recalled
+            elif known is None:
                 self._decided(Word(candle, reason, sure=self._has_flags))
         self._release()
+
+    def _open_memory(self) -> None:
+        head, audited = self.coverage.head, self._memory.audited
+        self._memory.begin(head, audited if audited >= 0 else head)
 
     def forget(self) -> None:
         """Nothing is decided until the next ``begin``, and what was pending is not published.
@@ -155,7 +209,8 @@ class Ledger:
         self._began = (inf, inf)
         self._over: dict[int, _Over] = {}
         self._closed: dict[int, Word] = {}
-        self._head, self._repair = Inquiry(), Inquiry()
+        self._inquiries = {kind: Inquiry() for kind in Kind}
+        self._recalling = False
 
     def take(self) -> list[Published]:
         """What is to be published now, in order; the coverage as it stands speaks of it."""
@@ -181,8 +236,23 @@ class Ledger:
             raise ValueError(f"{self.subscription}: no bar opens at {slot}")
         if not self.begun and self._began[0] < inf:
             self._start()
+            self._open_memory()
 
     # --- the stream ---
+
+    def stream_begins(self, real: float) -> None:
+        """One more connection delivers this subscription."""
+        self._streams += 1
+        if self._streams == 1:
+            self._unbroken = real
+
+    def stream_ends(self, real: float) -> None:
+        """A connection that delivered this subscription ended, or was found not to deliver it."""
+        self._streams -= 1
+        if not self._streams:
+            self._unbroken = inf
+            self._cut = -1 if self._state is None else self._state.timestamp
+            self._wake(self, real)
 
     def settle(self, candle: CandleData, real: float) -> bool:
         """A state from the stream; True where it is an update of the open bar.
@@ -194,6 +264,9 @@ class Ledger:
             state = self._state
             if state is None or candle.volume >= state.volume:
                 self._state = candle
+                self._cut = -1
+                if state is None:
+                    self._wake(self, self.due())
                 return True
         return self._turn(candle, real)
 
@@ -204,7 +277,9 @@ class Ledger:
         self._learn(slot)
         if slot > self._slot:
             self._leave(CloseReason.NEXT_CANDLE, real)
-            self._slot, self._state = slot, candle
+            self._slot, self._state, self._cut = slot, candle, -1
+            if self.begun:
+                self._release_until(real)
             self._wake(self, past := self._past_at(slot))
             if candle.closed is not True:
                 return real < past  # a first frame may tell of bars that were over long ago
@@ -238,7 +313,7 @@ class Ledger:
         if over is not None and not behind(state, over.state):
             self._over[slot] = over._replace(state=state)
         elif over is None and self._is_undecided(slot):
-            self._over[slot] = _Over(state, reason, real)
+            self._over[slot] = _Over(state, reason, real, cut=self._cut == slot)
             self._wake(self, self.due())
         elif not self.rules.flagged and self._memory.lacks(state):
             self._decided(Word(state, reason, sure=False))
@@ -253,7 +328,7 @@ class Ledger:
     def newest(self, market: float) -> Span:
         """The running bar and the one before, to see whether the stream has told of them."""
         running = self.grid.floor(market) if self.grid.known else int(market)
-        return Span(self.grid.after(running, -1), self.grid.after(running), False, market)
+        return Span(self.grid.after(running, -1), self.grid.after(running), Kind.REPAIR, market)
 
     def outrun_by(self, rows: list[CandleData]) -> bool:
         """Whether these rows tell of trades that the stream has not told of."""
@@ -278,40 +353,79 @@ class Ledger:
         before = self._progress
         if self.begun and (inside or not rows):
             at = min(market, asked.at)
-            for row in inside:
+            traded = [row for row in inside if not self._is_empty_row(row)]
+            for row in traded:
                 if self._memory.numbers.get(row.timestamp, 0) <= asked.known:
                     self._row(row, at)
-            self._find_empty({row.timestamp for row in inside}, asked, at)
-            self._release()
-        for inquiry in (self._head, self._repair):
+            newest = max((row.timestamp for row in inside), default=asked.start)
+            self._find_empty({row.timestamp for row in traded}, newest, asked, at)
+            self._audited(asked)
+            self._release_until(real)
+        for inquiry in self._inquiries.values():
             inquiry.rest_answers()
         if self._progress == before:
-            self._inquiry(asked).in_vain(asked, real, -inf)
+            self._inquiries[asked.kind].in_vain(asked, real, -inf)
         else:
-            self._inquiry(asked).progress(asked)
+            self._inquiries[asked.kind].progress(asked)
         self._wake(self, self.due())
+
+    def _is_empty_row(self, row: CandleData) -> bool:
+        """A flat row without volume, of a bar that the stream leaves out: there is no candle."""
+        return self.rules.stream_skips and row.volume == 0 and row.high == row.low
+
+    def _audited(self, asked: Span) -> None:
+        """An audit of these slots has been answered."""
+        if asked.kind is Kind.AUDIT and asked.start <= self._memory.audited:
+            self._memory.advance(asked.end)
+            self._progress += 1
 
     def failed(self, asked: Span, real: float, retry_at: float = -inf) -> None:
         """REST could not answer; ``retry_at`` is the earliest time to ask again, where told."""
-        inquiry = self._inquiry(asked)
+        inquiry = self._inquiries[asked.kind]
         inquiry.in_vain(asked, real, retry_at)
         inquiry.unanswered = retry_at <= real
         self._wake(self, self.due())
 
-    def _inquiry(self, asked: Span) -> Inquiry:
-        return self._head if asked.urgent else self._repair
+    def recalled(
+        self, start: int, end: int, published: list[Published] | None, real: float
+    ) -> None:
+        """The candles that Kafka has of slots in ``[start, end)``; None where it cannot tell."""
+        self._recalling = False
+        doubts = self._memory.take_doubts(start, end)
+        if published is None:
+            self.ignored += len(doubts)
+            return
+        kept = {it.candle.timestamp: it for it in published} | self._memory.published
+        for word in doubts:
+            slot = word.candle.timestamp
+            known = kept.get(slot)
+            if known is not None:
+                if slot in self.coverage.recent:
+                    self._memory.published[slot] = known
+                self._compare(word, known)
+            elif slot not in self.coverage.recent:
+                self._publish(word, revision=0, late=True)
+        self._wake(self, real)
+
+    def agreement(self) -> Agreement:
+        """What was found since this was asked last."""
+        found = Agreement(self._agreed, self._differed)
+        self._agreed = self._differed = 0
+        return found
 
     def _row(self, row: CandleData, at: float) -> None:
         """One row as REST had it at ``at``."""
         slot = row.timestamp
         over = self._over.get(slot)
-        sure = row.closed is True or at >= self._sure_from(slot)
+        proven = at >= self._sure_from(slot) + AUDIT
+        sure = proven or row.closed is True or at >= self._sure_from(slot)
         if row.closed is False or not (sure or self._may_be_early(slot, over, at)):
             return
         if over is None:
-            self._decided(Word(row, CloseReason.REST_ROW, sure))
+            self._decided(Word(row, CloseReason.REST_ROW, sure, proven))
         elif not behind(row, over.state):
-            self._decided(Word(filled(row, over.state), CloseReason.REST_CONFIRMED, sure))
+            row = filled(row, over.state)
+            self._decided(Word(row, CloseReason.REST_CONFIRMED, sure, proven))
 
     def _may_be_early(self, slot: int, over: _Over | None, at: float) -> bool:
         """Whether a row may be published that is to be read again when REST has caught up."""
@@ -320,19 +434,18 @@ class Ledger:
         told = over is not None and over.since <= self._clock.real_at(at)
         return told or at >= self.grid.after(slot) + self.rules.grace
 
-    def _find_empty(self, present: set[int], asked: Span, at: float) -> None:
+    def _find_empty(self, present: set[int], newest: int, asked: Span, at: float) -> None:
         """Slots that were asked for and had no trades, since their rows are not there."""
-        until = self._complete_until(present, asked, at)
+        until = self._complete_until(newest, asked, at)
         for run in self.coverage.missing():
             self._empty(max(run.start, asked.start), min(run.end, until), present)
         if asked.start <= self.coverage.head:
             self._empty(self.coverage.head, until, present)
 
-    def _complete_until(self, present: set[int], asked: Span, at: float) -> int:
-        newest = max(present, default=asked.start)
+    def _complete_until(self, newest: int, asked: Span, at: float) -> int:
         past = min(asked.end, self._past_until(at))
         wait = max(self.rules.grace, LAG)
-        return self._inquiry(asked).complete_until(newest, past, at, wait)
+        return self._inquiries[asked.kind].complete_until(newest, past, at, wait)
 
     def _empty(self, start: int, until: int, present: set[int]) -> None:
         slot = start
@@ -341,6 +454,7 @@ class Ledger:
             if slot == self.coverage.head and slot in self._closed:
                 self._publish_head()
             elif slot not in present and slot not in self._over:
+                self._quiet = True
                 self.coverage.empty(slot, end)
                 self._progress += 1
                 self._touch(self)
@@ -371,45 +485,114 @@ class Ledger:
     def _again(self, word: Word) -> None:
         """A closed state of a slot that is settled already: a repeat, a revision, or late."""
         slot = word.candle.timestamp
-        known = self.coverage.recent.get(slot)
-        if known is None and self.coverage.is_empty(slot):
+        known = self._memory.published.get(slot)
+        recent = self.coverage.recent.get(slot)
+        if known is None and recent is None and self._is_empty(slot):
             self._publish(word, revision=0, late=True)
-        elif known is None or self._memory.regresses(word):
-            self.ignored += 1
+        elif known is None and (recent is None or recent.digest != digest_of(word.candle)):
+            self._doubt(word, recent is not None)
         else:
-            if word.sure and self._memory.unsure.pop(slot, None) is not None:
-                self._progress += 1
-            if self._memory.repeats(word.candle, known.digest):
-                self.ignored += 1
-            else:
-                self._publish(word, known.revision + 1, late=False)
+            self._compare(word, known)
+
+    def _compare(self, word: Word, known: Published | None) -> None:
+        """A word about a candle that is published; ``known`` is None where digests are equal."""
+        slot = word.candle.timestamp
+        if known is not None and word.regresses(known):
+            self.ignored += 1
+            return
+        if word.sure and self._memory.unsure.pop(slot, None) is not None:
+            self._progress += 1
+        differs = known is not None and not equal(word.candle, known.candle)
+        self._differed += word.by_rest and differs
+        self._agreed += word.by_rest and not differs
+        if known is not None and differs:
+            self._publish(word, known.revision + 1, late=False, known=known)
+        else:
+            self.ignored += 1
+
+    def _is_empty(self, slot: int) -> bool:
+        """Whether a settled slot is known to have no published candle."""
+        return slot >= self._memory.complete_from or self.coverage.is_empty(slot)
+
+    def _doubt(self, word: Word, recent: bool) -> None:
+        """What is published of this slot has to be recalled first, where it matters."""
+        slot = word.candle.timestamp
+        if recent or (word.by_rest and slot >= self._memory.audited):
+            self._memory.doubts[slot] = word
+            self._wake(self, -inf)
+        else:
+            self.ignored += 1
 
     def _release(self) -> None:
         """Publish from the head on what is decided, and hold the rest."""
         while self.coverage.head in self._closed:
             self._publish_head()
 
-    def _publish_head(self) -> None:
-        self._publish(self._closed.pop(self.coverage.head), revision=0, late=False)
+    def _release_until(self, real: float) -> None:
+        """The same, where what the stream skipped does not hold newer candles."""
+        self._release()
+        while real >= self._presumed_at():
+            self._presume(int(self._clock.market_at(real)))
+            self._release()
 
-    def _publish(self, word: Word, revision: int, *, late: bool) -> None:
-        candle, reason, sure = word
-        slot = candle.timestamp
-        self.coverage.publish(slot, self.grid.after(slot), revision, digest_of(candle))
-        published = Published(candle, reason, revision, late)
-        self.pending.append(published)
-        if not sure and self.rules.rest:
-            self._memory.unsure[slot] = self._audit_at(slot, reason)
-        self._progress += 1
-        self._memory.numbers[slot] = self._progress
-        self._memory.remember(published, self.coverage.recent)
+    def _presumed_at(self) -> float:
+        """When the head is presumed empty: the stream went on without it, and leaves out such."""
+        head = self.coverage.head
+        if not self.rules.stream_skips or head in self._over or head in self._closed:
+            return inf
+        skipped = self._told_after(head) < inf and self._is_unbroken_since(head)
+        return self._past_at(head) if skipped else inf
+
+    def _presume(self, now: int) -> None:
+        head = self.coverage.head
+        end = int(min([self._told_after(head), *self._closed]))
+        reason = "presumed empty"
+        self.coverage.miss(head, end, reason, self._missing_since(reason, now))
+        self._quiet = True
         self._touch(self)
 
-    def _audit_at(self, slot: int, reason: CloseReason) -> float:
+    def _told_after(self, head: int) -> float:
+        """The first slot after the head that the stream has told of, or inf."""
+        told = [*self._over, *(slot for slot, word in self._closed.items() if not word.by_rest)]
+        if self._state is not None:
+            told.append(self._state.timestamp)
+        return min((slot for slot in told if slot > head), default=inf)
+
+    def _is_unbroken_since(self, slot: int) -> bool:
+        return self._unbroken < inf and self._clock.market_at(self._unbroken) <= slot
+
+    def _publish_head(self) -> None:
+        self._quiet = False
+        self._publish(self._closed.pop(self.coverage.head), revision=0, late=False)
+
+    def _publish(
+        self, word: Word, revision: int, *, late: bool, known: Published | None = None
+    ) -> None:
+        """``known`` is the revision before, where it was compared with."""
+        candle, reason, sure, proven = word
+        slot, memory = candle.timestamp, self._memory
+        published = Published(candle, reason, revision, late)
+        digest = published.closed.digest
+        self.coverage.publish(
+            slot, self.grid.after(slot), revision, digest, None if known is None else known.closed
+        )
+        self.pending.append(published)
+        self._progress += 1
+        if not proven or known is not None or slot >= min(memory.complete_from, memory.audited):
+            memory.numbers[slot] = self._progress
+            memory.remember(published)
+        if not self.rules.rest:
+            memory.advance(self.coverage.head)
+        elif not proven:
+            memory.audit_from(slot)
+            if not sure and self.rules.confirm:
+                memory.unsure[slot] = self._reread_at(word)
+        self._touch(self)
+
+    def _reread_at(self, word: Word) -> float:
         """When REST is to be asked for an unsure candle; polls read it again by themselves."""
-        polled = reason not in STREAM
-        sure = self._sure_from(slot)
-        return self._clock.real_at(sure + AUDIT if polled else sure)
+        sure = self._sure_from(word.candle.timestamp)
+        return self._clock.real_at(sure + AUDIT if word.by_rest else sure)
 
     # --- time ---
 
@@ -418,20 +601,22 @@ class Ledger:
         if self.begun:
             self._by_clock(real)
             self._unconfirmed(real)
+            self._release_until(real)
             self._declare_missing(market, real)
+            self._recall_doubts()
         return self._question(market, real) if self.rules.rest else None
 
     def due(self) -> float:
         """The real time of the next ``tick`` that can change something."""
-        rest = self.rules.rest
-        if not self.begun:
-            return max(self._overdue_at(), self._head.free_at) if rest else inf
-        times = [self._decide_at()]
-        if self._slot >= 0:
-            times.append(self._past_at(self._slot))
-        if rest:
-            times.append(max(self._overdue_at(), self._head.free_at))
-            times.append(max(self._repair_at(), self._repair.free_at))
+        times = [inf]
+        if self.begun:
+            times += [self._decide_at(), self._presumed_at()]
+            if self._slot >= 0:
+                times.append(self._past_at(self._slot))
+            if self._memory.doubts and not self._recalling:
+                return -inf
+        if self.rules.rest:
+            times += [max(self._due_at(kind), self._inquiries[kind].free_at) for kind in Kind]
         return min(times)
 
     def _by_clock(self, real: float) -> None:
@@ -445,16 +630,19 @@ class Ledger:
         """When the head is decided without any word more: as the stream said, or as missing."""
         head = self.coverage.head
         over = self._inferred(head)
-        if over is None:
-            return max(self._past_at(head), self._began[1]) + HOLD
-        return max(self._past_at(head), over.since + CONFIRM if self.rules.rest else -inf)
+        if over is not None:
+            wait = CONFIRM if self.rules.rest and self.rules.confirm else 0.0
+            return max(self._past_at(head), over.since + wait)
+        if self._is_quiet(head):
+            return self._clock.real_at(self._audit_from(head)) + HOLD
+        return max(self._past_at(head), self._began[1]) + HOLD
 
     def _unconfirmed(self, real: float) -> None:
         """REST did not confirm an inferred close in time: the stream's own state stands."""
         while (over := self._inferred(self.coverage.head)) and real >= self._decide_at():
             self._decided(Word(over.state, over.reason, sure=False))
             self._release()
-            self._head.progress()
+            self._inquiries[Kind.HEAD].progress()
 
     def _declare_missing(self, market: float, real: float) -> None:
         """The hold is over: slots that are still undecided do not keep newer ones waiting."""
@@ -478,19 +666,34 @@ class Ledger:
 
     def _question(self, market: float, real: float) -> Span | None:
         """What REST is to be asked now: for the head first."""
-        if real >= self._head.free_at and real >= self._overdue_at():
-            span = (
+        for kind, inquiry in self._inquiries.items():
+            if real >= inquiry.free_at and real >= self._due_at(kind):
+                span = self._span(kind, market, real)
+                if span is not None:
+                    return inquiry.ask(span)
+        return None
+
+    def _due_at(self, kind: Kind) -> float:
+        """When REST is to be asked, and why."""
+        if kind is Kind.HEAD:
+            return self._overdue_at()
+        if not self.begun:
+            return inf
+        return self._repair_at() if kind is Kind.REPAIR else self._audit_at()
+
+    def _span(self, kind: Kind, market: float, real: float) -> Span | None:
+        if kind is Kind.HEAD:
+            return (
                 self._page_from(self.coverage.head, market) if self.begun else self._lesson(market)
             )
-            return self._head.ask(span)
-        if self.begun and real >= self._repair.free_at and real >= self._repair_at():
-            return self._repair.ask(self._next_repair(market, real))
-        return None
+        if kind is Kind.REPAIR:
+            return self._next_repair(market, real)
+        return self._next_audit(market)
 
     def _lesson(self, market: float) -> Span:
         """Some rows to learn the grid from, once the ledger is to begin."""
         start = int(market) - 3 * self.grid.step
-        return Span(start, int(market) + 1, True, market, self._progress)
+        return Span(start, int(market) + 1, Kind.HEAD, market, self._progress)
 
     def _overdue_at(self) -> float:
         """When REST is to be asked for the head, or for the grid."""
@@ -499,7 +702,9 @@ class Ledger:
         head = self.coverage.head
         over = self._inferred(head)
         if over is not None:
-            return over.since
+            return over.since if self.rules.confirm else inf
+        if self._is_quiet(head):
+            return self._clock.real_at(self._audit_from(head))
         return (
             self._clock.real_at(self._sure_from(head)) if self._has_flags else self._past_at(head)
         )
@@ -511,7 +716,11 @@ class Ledger:
             start = max(self.coverage.start, self.grid.after(head, -REREAD))
         newest = max(self.grid.floor(market), self._slot, head)
         end = min(self.grid.after(newest), self.grid.after(start, self.rules.page))
-        return Span(start, end, True, market, self._progress)
+        return Span(start, end, Kind.HEAD, market, self._progress)
+
+    def _is_quiet(self, head: int) -> bool:
+        """Whether it is nothing special that a living stream has not told of this bar."""
+        return self.rules.stream_skips and self._quiet and self._is_unbroken_since(head)
 
     def _repair_at(self) -> float:
         """When REST is to be asked for something behind the head."""
@@ -519,12 +728,56 @@ class Ledger:
             return -inf
         return min(self._memory.unsure.values(), default=inf)
 
-    def _next_repair(self, market: float, real: float) -> Span:
+    def _next_repair(self, market: float, real: float) -> Span | None:
+        self._give_up(market)
         runs = [(r.start, r.end) for r in self.coverage.runs if r.state is RunState.MISSING]
         unsure = self._memory.unsure.items()
         runs += [(slot, self.grid.after(slot)) for slot, at in unsure if at <= real]
-        start, end = self._repair.page_of(runs, self.grid, self.rules.page)
-        return Span(start, end, False, market, self._progress)
+        if not runs:
+            return None
+        start, end = self._inquiries[Kind.REPAIR].page_of(runs, self.grid, self.rules.page)
+        return Span(start, end, Kind.REPAIR, market, self._progress)
+
+    def _give_up(self, market: float) -> None:
+        """Slots that the exchange's history does not reach any more cannot be had."""
+        if self.rules.reach is None:
+            return
+        oldest = self.grid.after(self.grid.floor(market), -self.rules.reach)
+        reason = f"the exchange's history reaches {self.rules.reach} bars back"
+        for run in self.coverage.missing():
+            if run.state is RunState.MISSING and run.start < oldest:
+                self.coverage.give_up(run.start, min(run.end, oldest), reason, int(market))
+                self._touch(self)
+
+    # --- audit ---
+
+    @property
+    def _batch(self) -> float:
+        bars, least, most = BATCH
+        return min(max(bars * self.grid.step, least), most)
+
+    def _audit_from(self, slot: int) -> float:
+        """The market time of an audit that begins with this slot."""
+        return self._sure_from(slot) + AUDIT + self._batch
+
+    def _audit_at(self) -> float:
+        """When REST is to be asked for what was published long ago."""
+        if self._memory.audited >= self.coverage.head or self._memory.doubts:
+            return inf
+        return self._clock.real_at(self._audit_from(self._memory.audited))
+
+    def _next_audit(self, market: float) -> Span:
+        start = self._memory.audited
+        proven = self.grid.floor(market - self.rules.grace - LAG - AUDIT)
+        end = min(proven, self.coverage.head, self.grid.after(start, self.rules.page))
+        return Span(start, end, Kind.AUDIT, market, self._progress)
+
+    def _recall_doubts(self) -> None:
+        """Have told what is published of slots that REST contradicts."""
+        doubts = self._memory.doubts
+        if doubts and not self._recalling:
+            self._recalling = True
+            self._recall(self, min(doubts), self.grid.after(max(doubts)))
 
     @property
     def _has_flags(self) -> bool:
@@ -532,7 +785,8 @@ class Ledger:
 
     def _inferred(self, slot: int) -> _Over | None:
         """The slot's last state, where that may be published on the stream's word alone."""
-        return None if self.rules.flagged else self._over.get(slot)
+        over = None if self.rules.flagged else self._over.get(slot)
+        return None if over is None or over.cut else over
 
     def _past_at(self, slot: int) -> float:
         """The real time from which on no late frame or row of a bar is to be expected any more."""

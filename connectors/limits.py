@@ -17,9 +17,9 @@ class _Window:
     """When each weight stops counting, and the weight; the times ascend."""
     sum: float = 0.0
 
-    def free_at(self, weight: float, now: float, under_way: float) -> float:
-        """The earliest time from ``now`` on at which ``weight`` fits."""
-        left, allowed = self.sum, max(0.0, self.rate.amount - weight) - under_way
+    def free_at(self, weight: float, now: float, under_way: float, part: float) -> float:
+        """The earliest time from ``now`` on at which ``weight`` fits into this part."""
+        left, allowed = self.sum, max(0.0, self.rate.amount * part - weight) - under_way
         if allowed < 0:
             return inf
         for end, amount in self.spent:
@@ -50,6 +50,9 @@ class Budget:
 
     What is answered (a request) is spent by ``begin`` and ``end``: the exchange counts it at some
     time in between, so it counts from the beginning until a period after the end.
+
+    What can wait is content with a ``part`` (0-1) of the budget, and leaves the rest to what
+    cannot.
     """
 
     def __init__(self, rates: Iterable[Rate], share: float = 1.0) -> None:
@@ -57,10 +60,10 @@ class Budget:
         self._closed_until = -inf
         self._begun: list[float] = []
 
-    def free_at(self, now: float, weight: float = 1.0) -> float:
+    def free_at(self, now: float, weight: float = 1.0, part: float = 1.0) -> float:
         """When ``weight`` may be spent: ``now``, the time to wait for, or (inf) after an end."""
         under_way = sum(self._begun)
-        times = [window.free_at(weight, now, under_way) for window in self._windows]
+        times = [window.free_at(weight, now, under_way, part) for window in self._windows]
         return max([now, self._closed_until, *times])
 
     def take(self, now: float, weight: float = 1.0) -> bool:
@@ -70,9 +73,9 @@ class Budget:
         self._spend(now, weight)
         return True
 
-    def begin(self, now: float, weight: float = 1.0) -> bool:
+    def begin(self, now: float, weight: float = 1.0, part: float = 1.0) -> bool:
         """Begin to spend ``weight``, if it is allowed now; ``end`` follows."""
-        if self.free_at(now, weight) > now:
+        if self.free_at(now, weight, part) > now:
             return False
         self._begun.append(weight)
         return True

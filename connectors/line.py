@@ -81,6 +81,7 @@ class _Life:
         self.expires = inf
         self.confirmed_since = inf
         self.look_at = -inf
+        self.followed: set[str] = set()
         self.leaving: str | None = None
         self.changed = asyncio.Event()
 
@@ -211,15 +212,18 @@ class Line:
         lifetime = min(adapter.limits.lifetime or inf, opening.expires or inf) * LIFETIME
         life.expires = self._clock.market() + lifetime
         route = Route(session, self._lanes)
-        return await converse(
-            url,
-            session,
-            self._clock,
-            on_message=lambda message, binary: self._flow.frame(route, message, binary),
-            crowded=lambda: self._flow.crowded,
-            chores=lambda: self._chores(life, session),
-            opened=lambda: self._opened(life),
-        )
+        try:
+            return await converse(
+                url,
+                session,
+                self._clock,
+                on_message=lambda message, binary: self._flow.frame(route, message, binary),
+                crowded=lambda: self._flow.crowded,
+                chores=lambda: self._chores(life, session),
+                opened=lambda: self._opened(life),
+            )
+        finally:
+            self._follow(life, set(), self._clock.real())
 
     def _opened(self, life: _Life) -> None:
         life.stood_since = now = self._clock.real()
@@ -239,6 +243,7 @@ class Line:
             life.confirmed_since = min(now, life.confirmed_since)
         if life.leaving is None and now >= life.look_at:
             life.look_at = now + LOOK_SECONDS
+            self._follow(life, session.delivering, now)
             self._look(life, session, now)
         life.changed.set()
         return min(self._quarantine.due(), now + LOOK_SECONDS)
@@ -255,6 +260,16 @@ class Line:
                 again_in=round(delay, 1),
             ).tell()
         session.want(self._quarantine.release(now))
+
+    def _follow(self, life: _Life, delivering: set[str], now: float) -> None:
+        """Tell the ledgers whose streams have begun and ended on this connection."""
+        for channel in delivering - life.followed:
+            for lane in self._lanes[channel]:
+                lane.ledger.stream_begins(now)
+        for channel in life.followed - delivering:
+            for lane in self._lanes[channel]:
+                lane.ledger.stream_ends(now)
+        life.followed = set(delivering)
 
     # --- freshness ---
 
@@ -283,6 +298,7 @@ class Line:
                 session.again(channel)
                 life.changed.set()
             elif step is Step.RECONNECT:
+                self._follow(life, life.followed - {channel}, self._clock.real())
                 life.leave(f"{channel} is silent although the market moves")
 
         self._host.probe(ledger, found)

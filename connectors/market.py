@@ -82,6 +82,8 @@ def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:
         rest_skips=adapter.quiet_bars.rest == "skipped",
         grace=adapter.close_grace,
         page=adapter.rest_pages(interval).limit,
+        stream_skips=adapter.quiet_bars.stream == "skipped",
+        reach=adapter.rest_pages(interval).rows,
     )
 
 

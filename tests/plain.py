@@ -134,6 +134,11 @@ RULES = Rules(streamed=True, flagged=True, rest=True, rest_skips=False, grace=2.
 NO_REST = Rules(streamed=True, flagged=True, rest=False, rest_skips=False, grace=2.0, page=100)
 
 
+def unanswered(ledger: Ledger, start: int, end: int) -> None:
+    """Recalls nothing: Kafka cannot tell."""
+    ledger.recalled(start, end, None, 0.0)
+
+
 def ledger_of(
     wanted: Subscription,
     clock: Clock,
@@ -142,7 +147,7 @@ def ledger_of(
     touch: Callable[[Ledger], None] = lambda _ledger: None,
 ) -> Ledger:
     """A ledger that has not begun."""
-    return Ledger(wanted, grid_of(wanted.interval), rules, clock, wake, touch)
+    return Ledger(wanted, grid_of(wanted.interval), rules, clock, wake, touch, unanswered)
 
 
 async def until(done: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -19,10 +19,10 @@ from connectors.adapter import (
     Rows,
 )
 from connectors.agenda import AT_ONCE, BLOCKED, REFUSED, SOONEST, Agenda, Errand
-from connectors.ledger import Ledger, Span
+from connectors.ledger import Kind, Ledger, Span
 from connectors.limits import Backoff, Budget
 from connectors.model import CandleData, grid_of
-from tests.plain import NO_REST, RULES, START, Hands, Plain, ledger_of, subscription
+from tests.plain import NO_REST, RULES, START, Hands, Plain, ledger_of, subscription, unanswered
 
 PLENTY = Rate(1_000)
 
@@ -51,6 +51,7 @@ class Book(Ledger):
             world.clock,
             world.agenda.wake,
             lambda _: None,
+            unanswered,
         )
 
     def tick(self, market: float, real: float) -> Span | None:
@@ -83,14 +84,14 @@ class World:
     def now(self) -> float:
         return self.hands.real
 
-    def book(self, name: str, *, urgent: bool = True, slots: int = 1) -> Book:
+    def book(self, name: str, *, kind: Kind = Kind.HEAD, slots: int = 1) -> Book:
         """A ledger that wants something at once."""
         book = Book(name, self)
-        self.ask(book, urgent=urgent, slots=slots)
+        self.ask(book, kind=kind, slots=slots)
         return book
 
-    def ask(self, book: Book, *, urgent: bool = True, slots: int = 1) -> None:
-        book.wants.append(Span(START, START + 60 * slots, urgent, START))
+    def ask(self, book: Book, *, kind: Kind = Kind.HEAD, slots: int = 1) -> None:
+        book.wants.append(Span(START, START + 60 * slots, kind, START))
         self.agenda.wake(book, self.now)
 
     def requests(self) -> list[Errand]:
@@ -211,7 +212,7 @@ def test_at_most_a_few_requests_are_under_way() -> None:
 def test_what_is_urgent_goes_before_what_is_patient() -> None:
     """Heads of books are asked for before repairs, even such as waited longer."""
     world = World(Rate(1, 10))
-    world.book("OLD-B", urgent=False)
+    world.book("OLD-B", kind=Kind.REPAIR)
     world.book("NEW-B")
     assert world.answered() == ["NEW-B"]
     world.wait()
@@ -359,8 +360,8 @@ def test_a_forgotten_ledger_waits_in_the_queue_only_once() -> None:
     world = World()
     world.agenda.budget.close(START + 100)
     book = Book("A-B", world)
-    for urgent in (True, False, True, True):
-        world.ask(book, urgent=urgent)
+    for kind in (Kind.HEAD, Kind.REPAIR, Kind.HEAD, Kind.HEAD):
+        world.ask(book, kind=kind)
         world.requests()
         world.hands.real += 1
     world.hands.real += 100

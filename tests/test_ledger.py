@@ -11,8 +11,10 @@ import pytest
 from connectors.clock import Clock
 from connectors.comparison import behind, equal, filled
 from connectors.coverage import Coverage, Run, RunState
-from connectors.ledger import AUDIT, CONFIRM, HOLD, LAG, Ledger, Rules, Span
-from connectors.model import CandleData, Grid, Subscription, grid_of
+from connectors.inquiry import Kind, Span
+from connectors.ledger import AUDIT, CONFIRM, HOLD, LAG, Ledger, Rules
+from connectors.memory import Published
+from connectors.model import CandleData, CloseReason, Grid, Subscription, grid_of
 
 STEP = 60
 FIRST = 1_700_000_040
@@ -52,6 +54,7 @@ class Desk:
         self.clock = Clock(1.0, 0.0, FIRST + 10)
         self.woken: list[float] = []
         self.touched = 0
+        self.recalls: list[tuple[int, int]] = []
         self.book = Ledger(
             Subscription("nowhere_spot", "BTC-USD", "1m"),
             grid or Grid(STEP),
@@ -59,6 +62,7 @@ class Desk:
             self.clock,
             lambda _, real: self.woken.append(real),
             self._touch,
+            lambda _, start, end: self.recalls.append((start, end)),
             since,
         )
         if begin:
@@ -100,6 +104,12 @@ class Desk:
 
     def reply(self, span: Span, *rows: CandleData) -> None:
         self.book.rows(list(rows), span, self.market, self.now)
+
+    def recalled(self, *candles: CandleData) -> None:
+        """Kafka has these, for what was to be recalled last."""
+        start, end = self.recalls.pop()
+        kept = [Published(it, CloseReason.EXCHANGE_FLAG, 0, late=False) for it in candles]
+        self.book.recalled(start, end, kept, self.now)
 
     def took(self) -> list[tuple[int, str, int, bool]]:
         """What is published: bar, reason, revision, late."""
@@ -176,7 +186,7 @@ def test_a_lost_flag_is_made_good_by_rest() -> None:
     assert desk.book.due() <= desk.clock.real_at(slot(1) + GRACE + LAG)
     assert desk.at(1, GRACE + LAG - 0.1).tick() is None
     span = desk.at(1, GRACE + LAG).ask()
-    assert span[:3] == (slot(0), slot(2), True)
+    assert span[:3] == (slot(0), slot(2), Kind.HEAD)
     desk.reply(span, bar(0, 5.5), bar(1))
     assert desk.took() == [(0, "REST_CONFIRMED", 0, False)]
 
@@ -208,7 +218,7 @@ def test_a_row_behind_the_flag_never_regresses() -> None:
     desk = Desk(FLAGGED)
     desk.hear(bar(0, 6.0, closed=True, trades=3))
     desk.at(1, 40)
-    span = Span(slot(0), slot(1), urgent=False, at=desk.market, known=1)
+    span = Span(slot(0), slot(1), Kind.REPAIR, desk.market, 1)
     desk.reply(span, bar(0, 5.0, trades=2))
     assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False)]
     desk.reply(span, bar(0, 7.0, trades=4))
@@ -261,7 +271,7 @@ def test_a_close_without_confirmation_is_published_on_the_streams_word_and_revis
     desk.after(0.01).tick()
     assert desk.took() == [(0, "NEXT_CANDLE", 0, False)]
     audit = desk.at(1, GRACE + LAG).ask()
-    assert (audit.start, audit.urgent) == (slot(0), False)
+    assert (audit.start, audit.kind) == (slot(0), Kind.REPAIR)
     desk.reply(audit, bar(0, 7.0))
     assert desk.took() == [(0, "REST_ROW", 1, False)]
 
@@ -329,7 +339,7 @@ def test_an_early_confirmation_of_a_long_bar_does_not_wait_for_the_next() -> Non
     desk.reply(desk.ask(), bar(0, 5.0))
     assert desk.book.due() == day + GRACE + LAG + AUDIT
     desk.now = desk.book.due()
-    assert desk.ask()[:3] == (FIRST, FIRST + 2 * 86_400, False)
+    assert desk.ask()[:3] == (FIRST, FIRST + 2 * 86_400, Kind.REPAIR)
 
 
 def test_a_late_frame_after_an_inferred_close_is_a_revision() -> None:
@@ -361,7 +371,7 @@ def test_a_polled_bar_is_published_after_close_and_grace() -> None:
     assert desk.book.due() == desk.clock.real_at(slot(1) + GRACE)
     assert desk.at(1, GRACE - 1).tick() is None
     span = desk.at(1, GRACE).ask()
-    assert span[:3] == (slot(0), slot(2), True)
+    assert span[:3] == (slot(0), slot(2), Kind.HEAD)
     desk.reply(span, bar(0), bar(1))
     assert desk.took() == [(0, "REST_ROW", 0, False)]
 
@@ -427,7 +437,7 @@ def test_the_hold_is_bounded_and_the_hole_declared_and_repaired_late() -> None:
     assert desk.took() == [(1, "EXCHANGE_FLAG", 0, False)]
     assert desk.runs() == [(0, 1, "MISSING", 0), (1, 2, "SETTLED", 1)]
     desk.book.failed(span, desk.now)
-    assert repair[:3] == (slot(0), slot(2), False)
+    assert repair[:3] == (slot(0), slot(2), Kind.REPAIR)
     desk.reply(repair, bar(0), bar(1))
     assert desk.took() == [(0, "REST_ROW", 0, True)]
     assert desk.runs() == [(0, 2, "SETTLED", 2)]
@@ -469,7 +479,7 @@ def test_a_bad_page_does_not_starve_other_repairs() -> None:
     for _ in range(20):
         desk.now = max(desk.now, desk.book.due())
         span = desk.tick()
-        if span is not None and not span.urgent:
+        if span is not None and span.kind is Kind.REPAIR:
             asked.add(span.start)
             desk.book.failed(span, desk.now)
         elif span is not None:
@@ -519,9 +529,9 @@ def test_pages_that_move_on_prove_what_they_share() -> None:
     coverage = desk.kept()
     coverage.miss(slot(0), slot(12), "away", 0)
     desk.at(12, 10).begin(coverage)
-    first = Span(slot(0), slot(10), urgent=False, at=desk.market)
+    first = Span(slot(0), slot(10), Kind.REPAIR, desk.market)
     desk.reply(first)
-    second = Span(slot(3), slot(12), urgent=False, at=desk.market + 60)
+    second = Span(slot(3), slot(12), Kind.REPAIR, desk.market + 60)
     desk.after(60).reply(second, bar(4))
     assert desk.took() == [(4, "REST_ROW", 0, True)]
     assert desk.runs() == [(0, 3, "MISSING", 0), (3, 10, "SETTLED", 1), (10, 12, "MISSING", 0)]
@@ -662,9 +672,7 @@ def test_open_times_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="future"):
         desk.hear(bar(10_000))
     with pytest.raises(ValueError, match="no bar opens at"):
-        desk.reply(
-            Span(FIRST, FIRST + 60, urgent=True, at=0.0), CandleData(FIRST + 7, 1, 1, 1, 1, 1)
-        )
+        desk.reply(Span(FIRST, FIRST + 60, Kind.HEAD, 0.0), CandleData(FIRST + 7, 1, 1, 1, 1, 1))
     assert desk.hear(bar(0, closed=True), bar(1)) == [False, True]
     assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False)]
 
@@ -727,6 +735,9 @@ def test_a_successor_reads_again_what_it_cannot_be_sure_of() -> None:
     successor = Desk(POLLED, begin=False)
     successor.at(1, 30).begin(coverage)
     successor.reply(successor.ask(), bar(0, 6.0), bar(1))
+    assert (successor.took(), successor.tick()) == ([], None)
+    assert successor.recalls == [(slot(0), slot(1))]
+    successor.recalled(bar(0, 5.0))
     assert successor.took() == [(0, "REST_ROW", 1, False)]
 
 
@@ -796,11 +807,11 @@ def test_failures_are_repeated_later_and_later() -> None:
     for _ in range(9):
         span = desk.ask()
         desk.book.failed(span, desk.now)
-        waits.append(desk.book._head.retry_at - desk.now)
-        desk.now = desk.book._head.retry_at
+        waits.append(desk.book._inquiries[Kind.HEAD].retry_at - desk.now)
+        desk.now = desk.book._inquiries[Kind.HEAD].retry_at
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     desk.book.failed(desk.ask(), desk.now, retry_at=desk.now + 100)
-    assert desk.book._head.retry_at == desk.now + 100
+    assert desk.book._inquiries[Kind.HEAD].retry_at == desk.now + 100
 
 
 def test_one_request_of_a_kind_at_a_time() -> None:
@@ -809,7 +820,7 @@ def test_one_request_of_a_kind_at_a_time() -> None:
     coverage = desk.kept()
     coverage.miss(slot(0), slot(1), "away", 0)
     desk.at(2, GRACE).begin(coverage)
-    assert [desk.ask().urgent, desk.ask().urgent] == [True, False]
+    assert [desk.ask().kind, desk.ask().kind] == [Kind.HEAD, Kind.REPAIR]
     assert desk.after(1).tick() is None
 
 
@@ -817,8 +828,8 @@ def test_an_older_reply_does_not_contradict_a_newer_one() -> None:
     """Replies may overtake each other: the one that was asked later is believed."""
     desk = Desk(POLLED)
     desk.reply(desk.at(1, GRACE).ask(), bar(0, 5.0))
-    older = Span(slot(0), slot(1), urgent=False, at=slot(1) + 30, known=1)
-    newer = Span(slot(0), slot(1), urgent=True, at=slot(1) + 31, known=1)
+    older = Span(slot(0), slot(1), Kind.REPAIR, slot(1) + 30, 1)
+    newer = Span(slot(0), slot(1), Kind.HEAD, slot(1) + 31, 1)
     desk.at(1, 40).reply(newer, bar(0, 6.0))
     desk.reply(older, bar(0, 5.0))
     assert desk.took() == [(0, "REST_ROW", 0, False), (0, "REST_ROW", 1, False)]
@@ -835,15 +846,77 @@ def test_a_reply_of_a_former_time_does_not_end_the_present_request() -> None:
     assert desk.tick() is None
 
 
-RULES = [FLAGGED, UNFLAGGED, POLLED, SKIPPING, ALONE, replace(UNFLAGGED, rest=False)]
+RULES = [
+    FLAGGED,
+    UNFLAGGED,
+    POLLED,
+    SKIPPING,
+    ALONE,
+    replace(UNFLAGGED, rest=False),
+    replace(FLAGGED, stream_skips=True),
+    replace(SKIPPING, stream_skips=True, reach=12, confirm=False),
+]
 
 
 def snapshot(desk: Desk) -> tuple[object, ...]:
     """Everything that a tick may change."""
     book = desk.book
     state = None if book._state is None else book._state.timestamp
-    asked = book._head.asked, book._repair.asked
-    return desk.runs(), len(book.pending), asked, dict(book._over), book._slot, state
+    asked = [inquiry.asked for inquiry in book._inquiries.values()]
+    told = book._slot, state, book._recalling
+    return desk.runs(), len(book.pending), asked, dict(book._over), told
+
+
+class Chance:
+    """Lets something happen to a ledger, whatever it is."""
+
+    def __init__(self, desk: Desk, random: Random) -> None:
+        self.desk = desk
+        self.random = random
+        self.asked: list[Span] = []
+        self.streams = 0
+        self.happenings: list[Callable[[], None]] = [
+            self.hear,
+            self.hear,
+            self.answer,
+            self.restart,
+            self.connect,
+            self.recall,
+        ]
+
+    def strike(self) -> None:
+        self.random.choice(self.happenings)()
+
+    def hear(self) -> None:
+        desk, random = self.desk, self.random
+        number = max(0, int(desk.market - FIRST) // STEP - random.choice((0, 0, 0, 1, 2)))
+        flag = random.random() < 0.3 if desk.book.rules.flagged else None
+        desk.hear(bar(number, random.choice((0.0, 1.0, desk.now)), closed=flag))
+
+    def answer(self) -> None:
+        if not self.asked:
+            return
+        span, desk = self.asked.pop(), self.desk
+        numbers = range((span.start - FIRST) // STEP - 1, (span.end - FIRST) // STEP + 1)
+        if self.random.random() < 0.4:
+            desk.book.failed(span, desk.now)
+        else:
+            desk.reply(span, *[bar(it) for it in numbers if self.random.random() < 0.8])
+
+    def restart(self) -> None:
+        if self.desk.book.begun and self.random.random() < 0.2:
+            self.desk.recalls.clear()
+            self.desk.begin(self.desk.kept())
+
+    def connect(self) -> None:
+        begins = self.streams < self.random.choice((1, 2))
+        self.streams += 1 if begins else -1
+        (self.desk.book.stream_begins if begins else self.desk.book.stream_ends)(self.desk.now)
+
+    def recall(self) -> None:
+        if self.desk.recalls:
+            kept: list[Published] | None = self.random.choice((None, []))
+            self.desk.book.recalled(*self.desk.recalls.pop(), kept, self.desk.now)
 
 
 @pytest.mark.parametrize("rules", RULES)
@@ -852,41 +925,285 @@ def test_due_is_neither_too_late_nor_in_vain(rules: Rules, seed: int) -> None:
     """Before ``due`` a tick changes nothing; at ``due`` it changes something."""
     random = Random(seed)
     desk = Desk(rules, Grid(STEP, None if seed % 5 == 0 else 0))
-    asked: list[Span] = []
-
-    def hear() -> None:
-        number = max(0, int(desk.market - FIRST) // STEP - random.choice((0, 0, 0, 1, 2)))
-        flag = random.random() < 0.3 if rules.flagged else None
-        desk.hear(bar(number, random.choice((0.0, 1.0, desk.now)), closed=flag))
-
-    def answer() -> None:
-        if asked:
-            span = asked.pop()
-            numbers = range((span.start - FIRST) // STEP - 1, (span.end - FIRST) // STEP + 1)
-            if random.random() < 0.4:
-                desk.book.failed(span, desk.now)
-            else:
-                desk.reply(span, *[bar(it) for it in numbers if random.random() < 0.8])
-
-    def restart() -> None:
-        if desk.book.begun and random.random() < 0.2:
-            desk.begin(desk.kept())
-
-    happenings: list[Callable[[], None]] = [hear, hear, answer, restart]
+    chance = Chance(desk, random)
     for step in range(300):
         desk.now += random.choice((0.0, 0.1, 3.0, 20.0))
         if rules.streamed or step % 2:
-            random.choice(happenings)()
+            chance.strike()
         for _ in range(30):
             due, before = desk.book.due(), snapshot(desk)
             span = desk.tick()
-            asked += [span] if span else []
+            chance.asked += [span] if span else []
             changed = snapshot(desk) != before
             assert changed == (due <= desk.now), f"seed {seed} step {step} due {due} at {desk.now}"
             if not changed:
                 break
         else:
             pytest.fail(f"seed {seed}: the ledger is never content")
+
+
+# --- audit ----------------------------------------------------------------------------------------
+
+BATCHED = 10 * STEP
+"""How long an audit of one-minute bars waits for more of them."""
+
+
+def closed_until(desk: Desk, count: int) -> None:
+    """The stream closes so many bars by its flag."""
+    for number in range(count):
+        desk.at(number + 1, 0.1).hear(bar(number, closed=True))
+        if span := desk.tick():
+            desk.book.failed(span, desk.now)
+    desk.took()
+
+
+def audit_of(desk: Desk, number: int) -> Span:
+    """The audit that begins with this bar, in time; what else is asked gets no answer."""
+    due = desk.clock.real_at(slot(number + 1) + GRACE + LAG + AUDIT + BATCHED)
+    desk.now = max(due, desk.now)
+    while (span := desk.ask()).kind is not Kind.AUDIT:
+        desk.book.failed(span, desk.now)
+    assert (span.start, span.kind) == (slot(number), Kind.AUDIT)
+    return span
+
+
+def test_closed_candles_are_read_again_in_one_page_after_a_while() -> None:
+    """An audit takes all that are old enough; the next one begins where it ended."""
+    desk = Desk(FLAGGED)
+    closed_until(desk, 15)
+    span = audit_of(desk, 0)
+    assert span.end == slot(10), "as many as a page holds"
+    desk.reply(span, *[bar(number) for number in range(10)])
+    assert (desk.took(), desk.book.agreement()) == ([], (10, 0))
+    audit_of(desk, 10)
+
+
+def test_an_audit_revises_what_differs() -> None:
+    """Although the slot is no longer one of the newest: its figures were remembered."""
+    desk = Desk(FLAGGED)
+    closed_until(desk, 15)
+    desk.reply(audit_of(desk, 0), bar(0), bar(1, 7.0), *[bar(it) for it in range(2, 10)])
+    assert desk.took() == [(1, "REST_ROW", 1, False)]
+    assert desk.book.agreement() == (9, 1)
+    assert desk.runs() == [(0, 15, "SETTLED", 15)]
+
+
+def test_an_audit_that_agrees_in_all_that_both_tell_revises_nothing() -> None:
+    """Figures that one side lacks are not compared."""
+    desk = Desk(FLAGGED)
+    desk.hear(bar(0, closed=True, trades=3))
+    desk.took()
+    desk.reply(audit_of(desk, 0), bar(0))
+    assert desk.took() == []
+
+
+def test_an_audit_finds_a_late_candle() -> None:
+    """REST said that there was none, and has it after all."""
+    desk = Desk(FLAGGED)
+    desk.hear(bar(0, closed=True))
+    desk.at(3, 1).hear(bar(2, closed=True))
+    desk.reply(desk.ask(), bar(0), bar(2))
+    assert [number for number, *_ in desk.took()] == [0, 2]
+    desk.reply(audit_of(desk, 0), bar(0), bar(1), bar(2))
+    assert desk.took() == [(1, "REST_ROW", 0, True)]
+
+
+def test_an_audit_without_answer_is_asked_for_again() -> None:
+    """Nothing that was not read again is taken for agreed."""
+    desk = Desk(FLAGGED)
+    desk.hear(bar(0, closed=True))
+    desk.took()
+    desk.book.failed(audit_of(desk, 0), desk.now)
+    assert desk.tick() is None
+    desk.reply(audit_of(desk.after(60), 0), bar(0, 7.0))
+    assert desk.took() == [(0, "REST_ROW", 1, False)]
+
+
+def test_what_too_long_an_outage_made_forgotten_is_recalled() -> None:
+    """Memory is bounded; the audit still finds what differs, with the help of Kafka."""
+    desk = Desk(FLAGGED)
+    closed_until(desk, 200)
+    assert len(desk.book._memory.published) < 50
+    desk.reply(audit_of(desk.after(60), 0), bar(0, 7.0), bar(1), bar(2))
+    assert (desk.took(), desk.tick(), desk.recalls) == ([], None, [(slot(0), slot(3))])
+    desk.recalled(bar(0), bar(2))
+    assert desk.took() == [(0, "REST_ROW", 1, False), (1, "REST_ROW", 0, True)]
+
+
+def test_where_kafka_cannot_tell_nothing_is_revised() -> None:
+    """A word that cannot be compared proves nothing."""
+    desk = Desk(FLAGGED)
+    closed_until(desk, 200)
+    desk.reply(audit_of(desk.after(60), 0), bar(0, 7.0))
+    desk.tick()
+    desk.book.recalled(*desk.recalls.pop(), None, desk.now)
+    assert desk.took() == []
+    assert desk.ask().kind is Kind.AUDIT, "the audit goes on"
+
+
+def test_a_successor_revises_nothing_for_figures_that_the_stream_lacked() -> None:
+    """Digests differ, candles do not: what is published is recalled and compared."""
+    desk = Desk(ALONE)
+    desk.hear(bar(0, closed=True, trades=3))
+    successor = Desk(ALONE, begin=False)
+    successor.at(1, 1).begin(desk.kept())
+    successor.hear(bar(0, closed=True))
+    successor.tick()
+    successor.recalled(bar(0, trades=3))
+    assert successor.took() == []
+    successor.hear(bar(0, 7.0, closed=True))
+    assert successor.took() == [(0, "EXCHANGE_FLAG", 1, False)]
+
+
+def test_history_is_not_audited() -> None:
+    """Rows that REST gave long after their close are proven."""
+    desk = Desk(FLAGGED, since=slot(-30))
+    while span := desk.tick():
+        numbers = range((span.start - FIRST) // STEP, (span.end - FIRST) // STEP)
+        desk.reply(span, *[bar(number) for number in numbers if number < 0])
+    assert desk.runs() == [(-30, 0, "SETTLED", 30)]
+    assert slot(-7) <= desk.book._memory.audited, "only what was closed of late"
+
+
+def test_what_the_history_does_not_reach_is_given_up() -> None:
+    """Slots older than the exchange keeps are declared so, and not asked for any more."""
+    desk = Desk(replace(FLAGGED, reach=20), since=slot(-30))
+    span = desk.ask()
+    assert span.start >= slot(-20)
+    assert desk.runs()[0] == (-30, -20, "GIVEN_UP", 0)
+
+
+# --- streams that leave out bars without trades ---------------------------------------------------
+
+LEAVING_OUT = replace(FLAGGED, stream_skips=True)
+
+
+def test_a_gap_of_an_unbroken_stream_is_presumed_empty() -> None:
+    """It holds nothing, and is declared until REST has said so."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.hear(bar(0, closed=True))
+    desk.at(3, 1).hear(bar(3))
+    desk.at(3, 2).hear(bar(3, closed=True))
+    assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False), (3, "EXCHANGE_FLAG", 0, False)]
+    assert desk.runs()[1] == (1, 3, "MISSING", 0)
+    assert desk.book.coverage.runs[1].reason == "presumed empty"
+    desk.reply(desk.at(4, 10).ask(), bar(2), bar(3))
+    assert desk.took() == [(2, "REST_ROW", 0, True)]
+    assert desk.runs() == [(0, 4, "SETTLED", 3)]
+
+
+def test_a_gap_is_not_presumed_before_its_grace() -> None:
+    """The closing frame of a bar may come after the first one of the next."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.at(1, 1).hear(bar(1))
+    assert desk.runs() == []
+    desk.hear(bar(0, closed=True))
+    assert desk.took() == [(0, "EXCHANGE_FLAG", 0, False)]
+
+
+@pytest.mark.parametrize("broken", ["never begun", "interrupted"])
+def test_a_gap_of_a_broken_stream_holds_newer_candles(broken: str) -> None:
+    """Nobody knows what was not told."""
+    desk = Desk(LEAVING_OUT)
+    if broken == "interrupted":
+        desk.book.stream_begins(desk.now - 20)
+        desk.book.stream_ends(desk.now + 1)
+        desk.book.stream_begins(desk.now + 2)
+    desk.at(1, 5).hear(bar(1, closed=True))
+    assert desk.took() == []
+    desk.reply(desk.at(1, GRACE + LAG).ask(), bar(0), bar(1))
+    assert [number for number, *_ in desk.took()] == [0, 1]
+
+
+def test_two_connections_are_one_unbroken_stream() -> None:
+    """A rotation makes before it breaks."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.book.stream_begins(desk.now)
+    desk.book.stream_ends(desk.now)
+    desk.at(2, 5).hear(bar(2))
+    assert desk.runs() == [(0, 2, "MISSING", 0)]
+
+
+def test_a_quiet_market_is_not_asked_about_bar_by_bar() -> None:
+    """One empty bar is asked for, the others wait for news or for the audit."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.reply(desk.at(1, GRACE + LAG).ask(), bar(1))
+    assert desk.runs() == [(0, 1, "SETTLED", 0)]
+    assert desk.at(9).tick() is None
+    span = desk.at(2, GRACE + LAG + AUDIT + BATCHED).ask()
+    assert (span.start, span.kind) == (slot(1), Kind.HEAD)
+
+
+def test_a_quiet_market_is_asked_about_when_its_stream_breaks() -> None:
+    """Then silence means nothing any more."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.reply(desk.at(1, GRACE + LAG).ask(), bar(1))
+    desk.at(9).book.stream_ends(desk.now)
+    assert desk.woken[-1] == desk.now
+    assert desk.ask().start == slot(1)
+
+
+def test_a_flat_row_of_a_bar_that_the_stream_leaves_out_is_no_candle() -> None:
+    """REST fills bars without trades; the stream says that there are none."""
+    desk = Desk(LEAVING_OUT)
+    flat = CandleData(slot(0), 9, 9, 9, 9, 0.0)
+    desk.reply(desk.at(1, GRACE + LAG).ask(), flat, bar(1))
+    assert (desk.took(), desk.runs()) == ([], [(0, 1, "SETTLED", 0)])
+
+
+# --- interrupted bars -----------------------------------------------------------------------------
+
+
+def test_the_last_state_before_an_interruption_waits_for_rest() -> None:
+    """It may lack trades: where REST does not answer, the bar is missing, not invented."""
+    desk = Desk(UNFLAGGED)
+    desk.book.stream_begins(desk.now)
+    desk.hear(bar(0, 5.0))
+    desk.book.stream_ends(desk.now + 5)
+    desk.book.failed(desk.at(1, GRACE).ask(), desk.now, retry_at=1e9)
+    desk.after(HOLD + 1).tick()
+    desk.tick()
+    assert (desk.took(), desk.runs()) == ([], [(0, 1, "MISSING", 0)])
+
+
+def test_a_state_after_an_interruption_is_whole() -> None:
+    """States tell of the whole bar: the first one after a reconnect makes it good."""
+    desk = Desk(UNFLAGGED)
+    desk.book.stream_begins(desk.now)
+    desk.hear(bar(0, 5.0))
+    desk.book.stream_ends(desk.now + 5)
+    desk.book.stream_begins(desk.now + 7)
+    desk.hear(bar(0, 6.0))
+    desk.book.failed(desk.at(1, GRACE).ask(), desk.now, retry_at=1e9)
+    desk.after(CONFIRM).tick()
+    assert desk.took() == [(0, "CLOCK", 0, False)]
+
+
+def test_an_interrupted_bar_that_rest_does_not_have_is_missing() -> None:
+    """Nobody can say what it was."""
+    desk = Desk(replace(UNFLAGGED, rest=False))
+    desk.book.stream_begins(desk.now)
+    desk.hear(bar(0, 5.0))
+    desk.book.stream_ends(desk.now + 5)
+    desk.at(1, GRACE).tick()
+    desk.after(HOLD).tick()
+    assert (desk.took(), desk.runs()) == ([], [(0, 1, "MISSING", 0)])
+
+
+def test_without_confirmation_the_streams_word_stands_at_once() -> None:
+    """Where the limits cannot bear it, nothing waits for REST, and the audit looks again."""
+    desk = Desk(replace(UNFLAGGED, confirm=False))
+    desk.hear(bar(0, 5.0))
+    desk.at(1, GRACE).tick()
+    assert desk.took() == [(0, "CLOCK", 0, False)]
+    assert desk.at(2).tick() is None
+    desk.reply(audit_of(desk, 0), bar(0, 6.0))
+    assert desk.took() == [(0, "REST_ROW", 1, False)]
 
 
 # --- comparison -----------------------------------------------------------------------------------
@@ -970,23 +1287,29 @@ def test_an_answer_at_the_head_ends_the_back_off_of_repairs() -> None:
     for _ in range(6):
         desk.book.failed(desk.ask(), desk.now)
         desk.now = max(desk.now, desk.book.due())
-    waits = desk.book._repair.retry_at - desk.now
+    waits = desk.book._inquiries[Kind.REPAIR].retry_at - desk.now
     desk.book.failed(desk.ask(), desk.now)
-    assert desk.book._repair.retry_at - desk.now > max(10.0, waits), "it has backed off for long"
+    assert desk.book._inquiries[Kind.REPAIR].retry_at - desk.now > max(10.0, waits), (
+        "it has backed off for long"
+    )
 
-    desk.book.rows([bar(0)], Span(slot(0), slot(2), True, desk.market, 0), desk.market, desk.now)
+    desk.book.rows(
+        [bar(0)], Span(slot(0), slot(2), Kind.HEAD, desk.market, 0), desk.market, desk.now
+    )
 
     span = desk.ask()
-    assert (span.urgent, span.start) == (False, slot(-3))
+    assert (span.kind, span.start) == (Kind.REPAIR, slot(-3))
 
 
 def test_an_answer_at_the_head_does_not_shorten_a_wait_that_was_told() -> None:
     """Where the exchange said how long to wait, that is kept whatever else it answers."""
     desk = Desk(FLAGGED, since=slot(-3))
     desk.book.failed(desk.ask(), desk.now, desk.now + 60.0)
-    told = desk.book._repair.retry_at
-    desk.book.rows([bar(0)], Span(slot(0), slot(2), True, desk.market, 0), desk.market, desk.now)
-    assert desk.book._repair.retry_at == told
+    told = desk.book._inquiries[Kind.REPAIR].retry_at
+    desk.book.rows(
+        [bar(0)], Span(slot(0), slot(2), Kind.HEAD, desk.market, 0), desk.market, desk.now
+    )
+    assert desk.book._inquiries[Kind.REPAIR].retry_at == told
 
 
 def test_a_page_without_reply_starves_no_other_while_the_head_is_answered() -> None:
@@ -997,7 +1320,7 @@ def test_a_page_without_reply_starves_no_other_while_the_head_is_answered() -> N
         span = desk.ask()
         asked.add(span.start)
         desk.book.failed(span, desk.now)
-        head = Span(slot(0), slot(2), True, desk.market, 0)
+        head = Span(slot(0), slot(2), Kind.HEAD, desk.market, 0)
         desk.book.rows([bar(0)], head, desk.market, desk.now)
         desk.after(1.0)
     assert len(asked) > 1, "only the newest page was asked for, again and again"
