@@ -42,6 +42,7 @@ def read_topics(bootstrap: str, *topics: str, seconds: float = 30.0) -> list[Rec
     ends = _high_watermarks(bootstrap, topics)
     consumer = _consumer(bootstrap, "read_committed")
     try:
+        consumer.list_topics(timeout=10)  # else it learns who leads what only after half a second
         consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in ends])
         records = _read(consumer, ends, seconds)
     finally:
@@ -100,7 +101,7 @@ def _read(consumer: Consumer, ends: dict[tuple[str, int], int], seconds: float) 
     deadline = time.monotonic() + seconds
     while missing:
         assert time.monotonic() < deadline, f"not read to the end, an open transaction? {missing}"
-        for message in consumer.consume(1000, timeout=0.5):
+        for message in consumer.consume(1000, timeout=0.05):
             place, offset = (message.topic(), message.partition()), message.offset()
             if message.error() is None:
                 records.append(_record(message))
