@@ -13,6 +13,7 @@ from connectors.sandbox.dialect import HttpReply, HttpRequest
 from tests.sandbox.pretend import NOON, get, kinds, world
 
 BITSTAMP = Bitstamp()
+AROUND = world(BITSTAMP)  # for tests that change nothing in it
 OHLC = "/api/v2/ohlc/btcusd/"
 
 RECORDED: Any = json.loads(
@@ -24,7 +25,7 @@ RECORDED: Any = json.loads(
 
 def rows(**query: object) -> list[dict[str, str]]:
     """The rows of a reply about BTC."""
-    body: Any = get(BITSTAMP, OHLC, **query).body
+    body: Any = get(BITSTAMP, OHLC, AROUND, **query).body
     found: list[dict[str, str]] = body["data"]["ohlc"]
     return found
 

@@ -24,6 +24,7 @@ from tests.sandbox.pretend import NOON, ask, candle, connected, kinds, said, sha
 from tests.sandbox.wired import Client, ended, heard
 
 PERPETUAL, SPOT = HyperliquidPerpetual(), HyperliquidSpot()
+AROUND = world(PERPETUAL)  # for tests that change nothing in it
 
 # What was recorded or documented; sources: a Rust decoder's tests (2026-07-26), gocryptotrader's
 # tests (2026-10), ccxt 4.5.64, BYTEX payloads and a profile of the WebSocket (2026-09).
@@ -76,11 +77,11 @@ def post(dialect: Dialect, body: object, around: World | None = None) -> HttpRep
     return dialect.answer(asked, around or world(dialect))
 
 
-def rows(dialect: Dialect = PERPETUAL, coin: str = "BTC", **bounds: int) -> list[dict[str, Any]]:
+def rows(coin: str = "BTC", **bounds: int) -> list[dict[str, Any]]:
     """The 1m rows of a snapshot; bounds are seconds after noon."""
     req = {name: (NOON + bound) * 1_000 for name, bound in bounds.items()}
     body = {"type": "candleSnapshot", "req": {"coin": coin, "interval": "1m", **req}}
-    found = post(dialect, body).body
+    found = post(PERPETUAL, body, AROUND).body
     assert isinstance(found, list)
     return found
 
@@ -298,7 +299,7 @@ def test_weight(count: int, weight: int) -> None:
     """A snapshot weighs 20, and one more for each 60 rows begun."""
     body = {"coin": "BTC", "interval": "1m", "startTime": (NOON - (count - 1) * 60) * 1_000}
 
-    found = post(PERPETUAL, {"type": "candleSnapshot", "req": body})
+    found = post(PERPETUAL, {"type": "candleSnapshot", "req": body}, AROUND)
 
     assert [charge.weight for charge in found.charges] == [weight]
 

@@ -18,6 +18,7 @@ from tests.sandbox.pretend import NOON, ask, connected, get, shape, world
 from tests.sandbox.wired import PATIENCE, Client, heard
 
 UPBIT = Upbit()
+AROUND = world(UPBIT)  # for tests that change nothing in it
 MINUTES = "/v1/candles/minutes/1"
 SOCKET = "/websocket/v1"
 
@@ -46,7 +47,7 @@ def wish(*codes: str, kind: str = "candle.1s") -> list[dict[str, Any]]:
 
 def rows(path: str = MINUTES, **query: object) -> list[dict[str, Any]]:
     """The rows of a reply, as JSON has them."""
-    found: list[dict[str, Any]] = json.loads(orjson.dumps(get(UPBIT, path, **query).body))
+    found: list[dict[str, Any]] = json.loads(orjson.dumps(get(UPBIT, path, AROUND, **query).body))
     return found
 
 
@@ -176,11 +177,10 @@ def test_unknown_codes_are_silent() -> None:
 )
 def test_malformed_list_changes_nothing(message: object) -> None:
     """A list with anything but one-second candles is refused whole; the old one stays."""
-    around = world(UPBIT)
-    conversation = connected(UPBIT, SOCKET, around)
-    ask(conversation, wish("KRW-BTC"), around)
+    conversation = connected(UPBIT, SOCKET, AROUND)
+    ask(conversation, wish("KRW-BTC"), AROUND)
 
-    (error,) = ask(conversation, message, around)
+    (error,) = ask(conversation, message, AROUND)
 
     assert error["error"]["name"] == "WRONG_FORMAT"
     assert list(conversation.channels) == ["KRW-BTC"]
@@ -261,7 +261,7 @@ def test_other_bars(path: str, expected: int, unit: int | None) -> None:
 )
 def test_errors(path: str, query: dict[str, object], status: int, name: object) -> None:
     """An error has a name, which may be a number, and a message; it costs a request."""
-    found = get(UPBIT, path, **query)
+    found = get(UPBIT, path, AROUND, **query)
     body: Any = found.body
 
     assert found.status == status
