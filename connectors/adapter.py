@@ -24,6 +24,7 @@ A plain exchange writes the methods of the brief and inherits the rest.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -418,12 +419,16 @@ class ExchangeAdapter(ABC):
         return Interval.parse(interval).seconds
 
 
+BARRED = re.compile(rb"restricted location|country|countries|jurisdiction", re.IGNORECASE)
+"""A 403 whose body has such a word is about where we are, else about what we did (a firewall)."""
+
+
 def answer_of_status(reply: RestReply) -> RestAnswer:
     """What an HTTP status other than 200 means where the exchange says no more than others do."""
     reason = f"HTTP {reply.status}: {reply.body[:200].decode('utf-8', 'replace')}"
     if reply.status in (418, 429):
         return RestSlowDown(reason, retry_after(reply.headers))
-    if reply.status == 451:
+    if reply.status == 451 or (reply.status == 403 and BARRED.search(reply.body)):
         return RestUnavailable(reason, blocked=True)
     if reply.status == 403 or reply.status >= 500:
         return RestUnavailable(reason)
@@ -440,7 +445,10 @@ def check_status(who: str, reply: RestReply) -> None:
         case RestSlowDown(reason, seconds):
             raise SlowDown(f"{who}: {reason}", seconds or 0.0)
         case RestUnavailable(reason, blocked=True):
-            raise Blocked(f"{who}: {reason}")
+            raise Blocked(
+                f"{who}: {reason} (this address is not served: run from another, or replace the "
+                "exchange's by --endpoint)"
+            )
         case RestUnavailable(reason):
             raise Unreachable(f"{who}: {reason}")
 

@@ -19,9 +19,10 @@ from connectors.adapter import (
     RestUnavailable,
     Rows,
     answer_of_status,
+    check_status,
     retry_after,
 )
-from connectors.errors import UsageError
+from connectors.errors import Blocked, Unreachable, UsageError
 from connectors.model import CandleData, Subscription, grid_of
 
 
@@ -189,6 +190,25 @@ def test_status_tells_what_to_do(status: int, expected: object) -> None:
     """Other statuses say: ask no more, wait, or try later; the plain adapter reads them so."""
     assert answer_of_status(reply(status)) == expected
     assert Plain().read_rest_reply(reply(status), request()) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (451, b""),
+        (403, b'{"msg":"Service unavailable from a restricted location.","code":0}'),
+        (403, b"<html>blocks access from your country.</html>"),
+    ],
+)
+def test_an_address_that_is_not_served_is_told_from_trouble(status: int, body: bytes) -> None:
+    """Who is barred for where he is does not ask again soon, and is told what would help."""
+    answer = answer_of_status(reply(status, body))
+    assert isinstance(answer, RestUnavailable)
+    assert answer.blocked
+    with pytest.raises(Blocked, match=f"^x: HTTP {status}: .*this address is not served: run from"):
+        check_status("x", reply(status, body))
+    with pytest.raises(Unreachable):
+        check_status("x", reply(403, b"firewall"))
 
 
 def test_reason_is_short_and_readable() -> None:

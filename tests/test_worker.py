@@ -9,13 +9,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 import structlog
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from connectors import exchanges, instruments, telemetry, worker
 from connectors.adapter import Limits, Rate, RestReply, RestRequest
+from connectors.agenda import AT_ONCE
 from connectors.carrier import Carrier
 from connectors.codec import OWNER_KEY, subscription_key
 from connectors.endpoints import Endpoints
@@ -24,6 +28,7 @@ from connectors.instruments import TRIES
 from connectors.kafka import Cluster, LivePublisher, Record, Shard, TopicSpec
 from connectors.kafka.batches import Place
 from connectors.limits import Backoff
+from connectors.line import BLOCKED_SECONDS
 from connectors.model import CandleData, Instrument, Subscription
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
@@ -316,7 +321,7 @@ async def test_instruments_that_cannot_be_had_end_it(
     world.reply = lambda _: RestReply(status, {}, b"sorry")
     said = await refusal(world)
     assert isinstance(said, error)
-    assert str(said) == f"plain: HTTP {status}: sorry"
+    assert str(said).startswith(f"plain: HTTP {status}: sorry")
     assert len(world.done) == 1 + times
 
 
@@ -363,9 +368,8 @@ async def test_one_bad_exchange_harms_no_other(world: World, status: int) -> Non
         await until(lambda: bool(world.told("instruments.failed")))
         await run.stop()
     assert [line["subscriptions"] for line in world.told("subscriptions.accepted")] == [2]
-    assert {line["reason"] for line in world.told("instruments.failed")} == {
-        f"other: HTTP {status}: []"
-    }
+    reasons = {line["reason"].partition(" (")[0] for line in world.told("instruments.failed")}
+    assert reasons == {f"other: HTTP {status}: []"}
     assert subscription_key(OTHERS) in {record.key for record in run.shard.records}
     (accepted,) = (line["market"] for line in world.told("subscriptions.accepted"))
     assert run.worker._lanes[OTHERS].ledger.coverage.start == accepted // 300 * 300
@@ -472,6 +476,44 @@ async def test_leaving_closes_everything_although_preparing_failed(world: World)
         with pytest.raises(UsageError):
             await made.prepare()
     assert [publisher.closed for publisher in (made._live, made._notes)] == [True, True]  # type: ignore[attr-defined]  # pretended
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS, "sorry"),
+        (HTTPStatus.FORBIDDEN, "unavailable in your country"),
+    ],
+)
+async def test_an_exchange_that_does_not_serve_us_is_left_in_peace(
+    world: World, status: HTTPStatus, body: str
+) -> None:
+    """Handshake and candles are refused for where we are: each is asked once, and said once."""
+    shakes = 0
+
+    def refuse(connection: ServerConnection, _: Request) -> Response:
+        nonlocal shakes
+        shakes += 1
+        return connection.respond(status, body)
+
+    world.reply = lambda request: RestReply(
+        200 if "instruments" in request.url else status, {}, body.encode()
+    )
+    async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, process_request=refuse) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        world.adapters["plain"] = type("Far", (Listed,), {"ws_url": f"ws://127.0.0.1:{port}"})
+        wanted = subscription(), POLLED, subscription("ETH-USDT", "5m")
+        async with world.running(*wanted, since=START - 900) as run:
+            await until(lambda: bool(world.told("connection.lost") and world.told("rest.failed")))
+            await asyncio.sleep(0.5)  # what is tested is that nothing happens
+            await run.stop()
+    (lost,) = world.told("connection.lost")
+    assert (shakes, lost["again_in"]) == (1, BLOCKED_SECONDS)
+    assert f"HTTP {status.value}: {body} (this address is not served: " in lost["reason"]
+    asked = [each for each in world.done if each.endswith("candles")]
+    assert len(asked) <= AT_ONCE, "those that were under way together are answered together"
+    (failed,) = world.told("rest.failed")
+    assert failed["reason"] == f"HTTP {status.value}: {body}"
 
 
 # --- run and drain --------------------------------------------------------------------------------
