@@ -30,9 +30,11 @@ The modules in reading order; each imports only from those above it.
     rest         thin skin over aiohttp, around agenda
     kafka/       thin skin over aiokafka: shards, live updates, topics, reading
     values       reading the values of topics, whichever schema wrote them
+    closed       reading closed candles back: those of wanted slots
     dead_letters what cannot be read: a sample, with its bytes
     flow         the way of a candle: source -> parse -> settle -> encode -> publish
     writer       a shard's closed candles and coverage, in transactions
+    recall       reading published candles back for ledgers that ask for them
     line         one connection kept alive: made again, replaced before it must end
     carrier      one exchange's lines and REST requests, as tasks
     instruments  one exchange's list of instruments: had before all else, and read again later

@@ -246,6 +246,19 @@ class SubscriptionQuarantined(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecallFailed(Event):
+    """Published candles cannot be read back; without ``again_in`` they are given up."""
+
+    event = "recall.failed"
+    level = "warning"
+    often = True
+    topic: str
+    partition: int
+    reason: str
+    again_in: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HandlerFailed(Event):
     """Something unforeseen went wrong in a task of ours; the task is started again."""
 

@@ -14,12 +14,14 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
 from connectors import exchanges
 from connectors.carrier import Carrier
 from connectors.clock import Clock
+from connectors.closed import read_newest
 from connectors.codec import CandleEncoder, candle_key, partition_of
 from connectors.dead_letters import DeadLetters
 from connectors.endpoints import Endpoints
@@ -41,6 +43,7 @@ from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.market import check_history, check_interval, check_pair, pack, rules_of
 from connectors.model import Subscription
+from connectors.recall import Recall
 from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
@@ -114,6 +117,12 @@ class Worker:
         self._carriers: dict[str, Carrier] = {}
         self._instruments: dict[str, Instruments] = {}
         self._lanes: dict[Subscription, Lane] = {}
+        self._recall = Recall(
+            self._lanes,
+            partial(read_newest, cluster, self._values(CANDLE)),
+            clock,
+            Backoff(self._random, 0.2, 10.0),
+        )
         self._prefixes: dict[str, bytes] = {}
 
     async def __aenter__(self) -> Self:
@@ -220,6 +229,7 @@ class Worker:
         sources = [
             asyncio.create_task(self._carry(flow, name), name=name) for name in self._carriers
         ]
+        sources.append(asyncio.create_task(self._recall.run(), name="recall"))
         writing = asyncio.create_task(writer.run(), name="writer")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -253,9 +263,13 @@ class Worker:
             Backoff(self._random, 0.2, 10.0),
             owner=uuid4().hex,
             coverage=(topic, self._prefixes[topic]),
-            values=Values(COVERAGE, self._cluster, self._plan, self._options.registry),
+            values=self._values(COVERAGE),
             accepted=accepted,
+            forgotten=self._recall.drop,
         )
+
+    def _values(self, schema: Schema) -> Values:
+        return Values(schema, self._cluster, self._plan, self._options.registry)
 
     def _dead_letters(self) -> DeadLetters:
         topic = self._plan.dead_letters().name
@@ -304,6 +318,7 @@ class Worker:
                 self._clock,
                 wake=carrier.wake,
                 touch=touch,
+                recall=self._recall.ask,
                 since=self._options.since,
             ),
             key=key,

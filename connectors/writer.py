@@ -18,7 +18,7 @@ written by this run any more, and the others go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Final
@@ -49,7 +49,8 @@ class Writer:
     """See the head of the module.
 
     ``owner`` names this run in its claim and its coverage; new coverage begins with the bar that
-    was running at ``accepted`` (market time).
+    was running at ``accepted`` (market time). ``forgotten`` is called whenever all ledgers are
+    forgotten.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Writer:
         coverage: tuple[str, bytes],
         values: Values,
         accepted: float,
+        forgotten: Callable[[], None],
     ) -> None:
         self._shard = shard
         self._lanes = lanes
@@ -74,6 +76,7 @@ class Writer:
         self._topic, self._prefix = coverage
         self._values = values
         self._accepted = accepted
+        self._forgotten = forgotten
         self._last: dict[tuple[str, int], int] = {}
         self._touched: dict[Subscription, Lane] = {}
         self._suspects: set[Subscription] = set()
@@ -294,6 +297,7 @@ class Writer:
     def _forget(self) -> None:
         for lane in self._lanes.values():
             lane.ledger.forget()
+        self._forgotten()
         self._touched.clear()
         self._ready.clear()
         self._idle.clear()

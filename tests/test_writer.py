@@ -159,6 +159,7 @@ class World:
         self.clock = Clock(1.0, time.monotonic(), START + later)
         self.shard = Pretend()
         self.tally = Tally()
+        self.forgotten: list[bool] = []
         self.lanes: dict[Subscription, Lane] = {}
         self.writer = Writer(
             self.shard,
@@ -170,6 +171,7 @@ class World:
             coverage=(COVERED, COVERAGE.prefix),
             values=Values(COVERAGE, Cluster("localhost:1"), TopicPlan()),
             accepted=START + later,
+            forgotten=lambda: self.forgotten.append(self.begun),
         )
         for each in wanted or (BTC,):
             self.lanes[each] = self._lane(each)
@@ -415,6 +417,7 @@ async def test_after_a_failed_commit_everything_begins_again_from_coverage(
         world.closes(0, 1, 2, 3, 4, 5)  # as REST tells it again
         world.closes(0, 1, of=ETH)
         await world.written()
+    assert world.forgotten == [False], "say so when all ledgers are forgotten, and only then"
     assert world.shard.slots(BTC) == [0, 1, 2, 3, 4, 5]
     assert world.shard.slots(ETH) == [0, 1]
     claims = [record for record in world.shard.records(COVERED) if record.key == OWNER_KEY]

@@ -5,18 +5,19 @@ Coverage is read before the candles it speaks of: what it calls published must t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from connectors.codec import OWNER_KEY, candle_key, candle_of, coverage_of, partition_of
+from connectors.closed import Newest, Wanted, read_newest
+from connectors.codec import OWNER_KEY, coverage_of, partition_of
 from connectors.commands.inventory import newest
 from connectors.commands.tail import existing
 from connectors.errors import BadFrame
-from connectors.kafka import Cluster, Stored, TopicPlan, offsets_since, probe, read_topic
+from connectors.kafka import Cluster, Stored, TopicPlan, probe, read_topic
 from connectors.kafka.topics import partition_counts
 from connectors.model import Subscription
-from connectors.records import CandleRecord, CoverageRecord
+from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
 from connectors.schema import CANDLE, COVERAGE
 from connectors.settings import Settings
@@ -61,32 +62,25 @@ class Kept:
             and (fields := await self._read(self._coverage, stored)) is not None
         ]
 
-    async def closed(
-        self, exchange: str, spans: Mapping[Subscription, Span]
-    ) -> dict[Subscription, dict[int, CandleRecord]]:
+    async def closed(self, exchange: str, spans: Mapping[Subscription, Span]) -> Newest:
         """Closed candles of an exchange by open time, each in its newest revision, one pass."""
-        found: dict[Subscription, dict[int, CandleRecord]] = {each: {} for each in spans}
         if not spans:
-            return found
-        keys = {candle_key(subscription) for subscription in spans}
-        async for stored in self._since(exchange, keys, min(start for start, _ in spans.values())):
-            fields = await self._read(self._candles, stored)
-            if fields is not None:
-                _keep(found, spans, candle_of(fields))
-        return found
-
-    async def _since(
-        self, exchange: str, keys: Iterable[bytes], start: int
-    ) -> AsyncIterator[Stored]:
-        """What bears these keys, of candles that close after ``start``; some of before, too."""
+            return {}
         topic = self._plan.closed(exchange).name
         count = (await partition_counts(self._cluster, [topic]))[topic]
-        wanted = set(keys)
-        partitions = {partition_of(key, count) for key in wanted}
-        offsets = await offsets_since(self._cluster, topic, partitions, start * 1000)
-        async for stored in read_topic(self._cluster, topic, offsets, partitions=partitions):
-            if stored.key in wanted:
-                yield stored
+        wanted = Wanted(
+            {subscription: [span] for subscription, span in spans.items()},
+            min(start for start, _ in spans.values()),
+        )
+        partitions = {partition_of(key, count) for key in wanted.pairs}
+        return await read_newest(
+            self._cluster,
+            self._candles,
+            topic,
+            partitions,
+            wanted,
+            lambda _, bad: self._complain(str(bad)),
+        )
 
     async def _read(self, values: Values, stored: Stored) -> dict[str, Any] | None:
         try:
@@ -94,19 +88,6 @@ class Kept:
         except BadFrame as bad:
             self._complain(str(bad))
             return None
-
-
-def _keep(
-    found: dict[Subscription, dict[int, CandleRecord]],
-    spans: Mapping[Subscription, Span],
-    record: CandleRecord,
-) -> None:
-    start, end = spans.get(record.subscription, (0, 0))
-    slot = record.candle.timestamp
-    if start <= slot < end:
-        of = found[record.subscription]
-        if slot not in of or of[slot].revision < record.revision:
-            of[slot] = record
 
 
 @asynccontextmanager

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from connectors.errors import SetupError, Unreachable
+from connectors.errors import AccessError, SetupError, Unreachable
 from connectors.kafka.bounded import end_client, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.topics import partition_counts
@@ -26,6 +26,8 @@ STALL_SECONDS: Final = 60.0
 ASK_SECONDS: Final = 10.0  # for one request
 AGAIN_SECONDS: Final = 0.2  # a leader that moves makes a request fail for a moment
 _POLL_MS: Final = 200
+_POLL_RECORDS: Final = 1_000
+"""So many records at once: others shall run between the work that they make."""
 
 
 class Stored(NamedTuple):
@@ -44,7 +46,9 @@ async def watermarks(
 ) -> dict[int, tuple[int, int]]:
     """Of each partition the first offset that is kept and the high watermark (exclusive).
 
-    Without ``partitions``, of all. SetupError when there is no such topic or partition.
+    Without ``partitions``, of all. SetupError when there is no such topic or partition. This and
+    everything else here: Unreachable where Kafka does not answer in time, AccessError without the
+    right to read.
     """
     every = range((await partition_counts(cluster, [topic]))[topic])
     places = [TopicPartition(topic, each) for each in (every if partitions is None else partitions)]
@@ -61,21 +65,20 @@ async def watermarks(
 
 
 async def offsets_since(
-    cluster: Cluster, topic: str, partitions: Iterable[int], timestamp: int
+    cluster: Cluster, topic: str, timestamps: Mapping[int, int]
 ) -> dict[int, int]:
-    """Of each partition the first offset with this timestamp (milliseconds) or a later one.
+    """Of each partition the first offset with its timestamp (milliseconds) or a later one.
 
     No record before it has one; without any it is the high watermark. It may come earlier, for the
     markers of transactions bear the broker's time.
     """
-    places = [TopicPartition(topic, each) for each in partitions]
+    wanted = {TopicPartition(topic, each): max(0, at) for each, at in timestamps.items()}
     async with _consumer(cluster, "read_uncommitted") as consumer:
-        ends = await _insist(lambda: consumer.end_offsets(places))
-        wanted = dict.fromkeys(places, max(0, timestamp))
+        ends = await _insist(lambda: consumer.end_offsets(list(wanted)))
         found = await _insist(lambda: consumer.offsets_for_times(dict(wanted)))
     return {
         place.partition: ends[place] if found.get(place) is None else found[place].offset
-        for place in places
+        for place in wanted
     }
 
 
@@ -87,13 +90,13 @@ async def read_topic(
     partitions: Iterable[int] | None = None,
     follow: bool = False,
     stall: float = STALL_SECONDS,
-) -> AsyncIterator[Stored]:
+) -> AsyncGenerator[Stored, None]:
     """Every committed record of a topic up to the high watermark of now, then what follows.
 
     From the offsets in ``start``, elsewhere from the beginning; per partition in order of offset.
     With ``follow`` it goes on without end. Raises Unreachable, naming position, stable offset and
     watermark, when for ``stall`` seconds nothing came although the watermark is not reached: an
-    open transaction, or brokers that are away.
+    open transaction, or brokers that are away. ``aclose`` it when it is not read to its end.
     """
     marks = await watermarks(cluster, topic, partitions)
     ends = {TopicPartition(topic, number): end for number, (_, end) in marks.items()}
@@ -143,7 +146,7 @@ def _stalled(
 async def _poll(consumer: Any) -> dict[TopicPartition, list[Any]]:
     """What has arrived; positions pass markers, aborted and compacted records by themselves."""
     found: dict[TopicPartition, list[Any]] = await within(
-        ASK_SECONDS, consumer.getmany(timeout_ms=_POLL_MS)
+        ASK_SECONDS, consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
     )
     return found
 
@@ -178,6 +181,10 @@ async def _consumer(cluster: Cluster, isolation: str) -> AsyncIterator[Any]:
     try:
         await _started(cluster, consumer)
         yield consumer
+    except TopicAuthorizationFailedError as error:
+        raise AccessError(f"this user may not read topic {error}: grant it Read there") from error
+    except (KafkaError, TimeoutError) as error:
+        raise Unreachable(f"Kafka at {cluster.bootstrap} answers no reader ({error!r})") from error
     finally:
         await end_client(consumer)
 
