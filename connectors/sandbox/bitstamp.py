@@ -17,7 +17,7 @@ What the card calls UNKNOWN or leaves out, and what is done here:
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
 from connectors.sandbox.dialect import (
@@ -36,7 +36,8 @@ from connectors.sandbox.dialect import (
 )
 from connectors.sandbox.grid import steps
 from connectors.sandbox.listing import UPCOMING, Listing, listed
-from connectors.sandbox.market import FIRST_OPEN, Bar
+from connectors.sandbox.market import Bar
+from connectors.sandbox.shared_history import traded
 from connectors.sandbox.shared_requests import Refused, digits, whole
 
 _INSTRUMENTS = "/api/v2/trading-pairs-info/"
@@ -86,7 +87,9 @@ class Bitstamp(Dialect):
         limit = whole(query, "limit", _invalid("limit"))
         if limit is None or not 1 <= limit <= _MOST:
             raise Refused(_invalid("limit"))
-        bars = list(islice(_bars(query, (listing.trading_pair, interval), world), limit))
+        start, end = (whole(query, name, _invalid(name)) for name in ("start", "end"))
+        found = traded(world, (listing.trading_pair, interval), start, end)
+        bars = list(islice(found, limit))
         rows = [_row(bar, listing) for bar in sorted(bars, key=lambda bar: bar.open_time)]
         name = f"{listing.base}/{listing.quote}"
         return HttpReply(
@@ -100,19 +103,6 @@ class Bitstamp(Dialect):
     def slow_down(self, retry_after: int | None, world: World) -> HttpReply:
         """Return HTTP 429 with a page of HTML."""
         return _page(429, retry_header(retry_after))
-
-
-def _bars(query: Mapping[str, str], asked: tuple[str, str], world: World) -> Iterator[Bar]:
-    """Yield the bars with trades between the bounds, the winning ones first."""
-    start = whole(query, "start", _invalid("start"))
-    end = whole(query, "end", _invalid("end"))
-    now = world.now.market
-    if start is not None and end is None:
-        found = world.market.bars(*asked, start, now, now)
-    else:
-        last = now if end is None else end - 1
-        found = world.market.backwards(*asked, start or FIRST_OPEN, last, now)
-    return (bar for bar in found if bar.trades)
 
 
 def _row(bar: Bar, listing: Listing) -> dict[str, str]:
