@@ -55,7 +55,7 @@ class Pieces(Worker):
 
     def flow(self) -> Flow:
         """One whose updates nobody publishes."""
-        return Flow(Sink(self._cluster), self._dead_letters(), self._clock)
+        return Flow(Sink(self._cluster), self._dead_letters(), self._carriers[EXCHANGE].clock)
 
     def writer(self) -> tuple[Writer, list[Lane]]:
         """A writer, which begins the ledgers of these lanes when it runs."""

@@ -4,6 +4,7 @@ The modules in reading order; each imports only from those above it.
 
     errors       the tree of errors, named by what to do next
     model        interval, subscription, candle, instrument, grid of slots
+    offset       pure: by how much an exchange's clock differs from ours, and which one bars follow
     clock        real time and market time, passed in, never asked for elsewhere
     tasks        waiting for an event, and ending tasks, both in bounded time
     telemetry    one small class per thing that happens: its log line and its count together

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from math import inf
+from typing import Final, NamedTuple
 
 from connectors.adapter import RestReply
 from connectors.agenda import Agenda, Errand
-from connectors.clock import Clock
+from connectors.clock import ExchangeClock
 from connectors.codec import CandleEncoder
 from connectors.dead_letters import DeadLetters
 from connectors.errors import BadFrame
@@ -24,6 +25,9 @@ from connectors.model import CandleData
 from connectors.records import CoverageRecord
 from connectors.session import Session
 from connectors.telemetry import RestFailed
+
+SAMPLE_SECONDS: Final = 1.0
+"""Real seconds between two frames of an exchange whose event times are compared with our clock."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,16 +88,28 @@ class Tally:
 
 
 class Flow:
-    """See the head of the module. With ``keep_all`` no update is given up without a pause."""
+    """See the head of the module. One object per exchange, whose ``clock`` its frames tell of.
+
+    ``tally`` is what several of them count in. With ``keep_all`` no update is given up without a
+    pause.
+    """
 
     def __init__(
-        self, live: LivePublisher, dead_letters: DeadLetters, clock: Clock, *, keep_all: bool = True
+        self,
+        live: LivePublisher,
+        dead_letters: DeadLetters,
+        clock: ExchangeClock,
+        tally: Tally | None = None,
+        *,
+        keep_all: bool = True,
     ) -> None:
-        self.tally = Tally()
+        self.tally = Tally() if tally is None else tally
         self._live = live
         self._dead_letters = dead_letters
         self._clock = clock
+        self._local = clock.local
         self._keep_all = keep_all
+        self._sampled = -inf
 
     # --- source, parse, settle, encode, publish: the stream ---
 
@@ -114,7 +130,16 @@ class Flow:
                 wrong = self._state(lane, candle, now) or wrong
         if wrong is not None:
             self._dead_letters.add(exchange, wrong, message, "websocket", binary)
+        elif now - self._sampled >= SAMPLE_SECONDS:
+            self._sample(candles, now)
         return False
+
+    def _sample(self, candles: Sequence[CandleData], now: float) -> None:
+        """What a frame says of the exchange's clock."""
+        self._sampled = now
+        times = [it.event_time for it in candles if it.event_time is not None]
+        if times:
+            self._clock.offset.event(max(times) / 1000, self._local.market_at(now))
 
     def _state(self, lane: Lane, candle: CandleData, now: float) -> str | None:
         """One state of one bar; what is wrong with it, which harms no other state."""

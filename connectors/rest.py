@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from email.utils import parsedate_to_datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -64,14 +66,15 @@ class Rest:
         self,
         exchange: str,
         dialogue: Generator[RestRequest, RestReply, Result],
-        afford: Callable[[float], Awaitable[None]] | None = None,
+        fetch: Callable[[RestRequest], Awaitable[RestReply]] | None = None,
     ) -> Result:
         """Make the requests of an adapter's dialogue and give it the replies; its result.
 
-        ``afford`` is awaited before each request, with its weight: it returns when that is free.
+        ``fetch`` makes each request, where more is to be done about it than to make it.
         SlowDown, Blocked, Unreachable as the replies say; Unreachable, too, for a reply that the
         adapter cannot use.
         """
+        fetch = fetch or partial(self.fetch, exchange)
         reply: RestReply | None = None
         while True:
             try:
@@ -81,10 +84,17 @@ class Rest:
                 return result
             except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 raise Unreachable(f"{exchange}: a reply cannot be used: {error!r}") from error
-            if afford is not None:
-                await afford(request.weight)
-            reply = await self.fetch(exchange, request)
+            reply = await fetch(request)
             check_status(exchange, reply)
+
+
+def date_of(reply: RestReply) -> float | None:
+    """When the reply was made by the clock of whoever made it, UNIX seconds; None: it says not."""
+    try:
+        date = parsedate_to_datetime(reply.headers["date"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return None if date.tzinfo is None else date.timestamp()
 
 
 async def _body(reply: aiohttp.ClientResponse) -> bytes:

@@ -174,6 +174,18 @@ class RestFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockOffset(Event):
+    """An exchange's clock is ahead of ours (below 0: behind); its bars follow ours corrected."""
+
+    event = "clock.offset"
+    level = "warning"
+    often = True
+    exchange: str
+    offset: float
+    correction: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstrumentsFailed(Event):
     """The list of instruments cannot be had; it is asked for again."""
 

@@ -220,14 +220,18 @@ class Worker:
     async def run(self) -> Tally:
         """Carry everything until ``stop``; what became of it. ``prepare`` comes first."""
         keep_all = self._options.live == "all"
-        flow = Flow(self._live, self._dead_letters(), self._clock, keep_all=keep_all)
-        accepted = self._clock.market()
+        tally, letters = Tally(), self._dead_letters()
+        accepted = min(carrier.clock.market() for carrier in self._carriers.values())
         SubscriptionsAccepted(subscriptions=len(self._subscriptions), market=accepted).tell()
-        writer = self._writer(flow.tally, accepted)
+        writer = self._writer(tally, accepted)
         for subscription in self._subscriptions:
             self._lanes[subscription] = self._lane(subscription, writer.touch)
+        flows = {
+            name: Flow(self._live, letters, carrier.clock, tally, keep_all=keep_all)
+            for name, carrier in self._carriers.items()
+        }
         sources = [
-            asyncio.create_task(self._carry(flow, name), name=name) for name in self._carriers
+            asyncio.create_task(self._carry(flow, name), name=name) for name, flow in flows.items()
         ]
         sources.append(asyncio.create_task(self._recall.run(), name="recall"))
         writing = asyncio.create_task(writer.run(), name="writer")
@@ -240,7 +244,7 @@ class Worker:
             await end(*sources, stopping, writing)
             await writer.close()
         _raise_first([*sources, writing])
-        return self._final(flow.tally)
+        return self._final(tally)
 
     async def _drain(self, writer: Writer, writing: asyncio.Task[None]) -> None:
         """All at the same time, so that together they take no longer than one may."""
@@ -315,7 +319,7 @@ class Worker:
                 subscription,
                 grid,
                 rules_of(adapter, interval),
-                self._clock,
+                carrier.clock,
                 wake=carrier.wake,
                 touch=touch,
                 recall=self._recall.ask,

@@ -34,7 +34,7 @@ from connectors.records import CoverageRecord
 from connectors.rest import Rest
 from connectors.schema import CANDLE, DEAD_LETTER
 from connectors.websocket import converse
-from tests.plain import START, Plain, running_clock, subscription, until
+from tests.plain import START, Plain, running_clock, subscription, unanswered, until
 
 BTC, ETH, POLLED = subscription("BTC-USDT"), subscription("ETH-USDT"), subscription(interval="5m")
 
@@ -91,11 +91,11 @@ class World:
         self.rest = Answers()
         self.live = LivePublisher(Cluster("localhost:1"))
         letters = DeadLetters(self.live, "dead", DEAD_LETTER.prefix, self.clock)
-        self.flow = Flow(self.live, letters, self.clock)
         made = type("Made", (Plain,), {"ws_url": exchange.url, **facts})
         instruments = [Instrument("BTC-USDT", "BTCUSDT", contract_size=0.01)]
         self.carrier = Carrier(made, self.rest, Endpoints(), self.clock, lambda: 0.0)
         self.carrier.use_instruments(instruments)
+        self.flow = Flow(self.live, letters, self.carrier.clock)
         self.lanes: list[Lane] = []
 
     def lane(self, wanted: Subscription) -> Lane:
@@ -107,6 +107,7 @@ class World:
             self.clock,
             wake=self.carrier.wake,
             touch=lambda _: None,
+            recall=unanswered,
         )
         lane = Lane(
             ledger,

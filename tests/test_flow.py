@@ -11,13 +11,15 @@ import pytest
 
 from connectors.adapter import ExchangeAdapter, Opening, Parsed, RestReply
 from connectors.agenda import Agenda, Errand
+from connectors.clock import ExchangeClock
 from connectors.codec import CandleEncoder, candle_key, candle_of, dead_letter_of
 from connectors.dead_letters import SAMPLE, DeadLetters
 from connectors.flow import Flow, Lane, Route, Tally
 from connectors.kafka import Cluster, LivePublisher
-from connectors.ledger import Span
+from connectors.ledger import Kind, Span
 from connectors.limits import Backoff, Budget
 from connectors.model import CandleData, Subscription, grid_of
+from connectors.offset import MANY, Offset
 from connectors.records import CandleRecord, CoverageRecord, DeadLetter
 from connectors.schema import CANDLE, DEAD_LETTER, Reader
 from connectors.session import Session
@@ -50,9 +52,10 @@ class World:
         keep_all: bool = True,
         capacity: int = 1_000_000,
         adapter: ExchangeAdapter | None = None,
+        offset: Offset | None = None,
     ) -> None:
         self.hands = Hands()
-        self.clock = self.hands.clock()
+        self.clock = ExchangeClock.of(self.hands.clock(), offset or Offset())
         self.live, self.notes = Kept(capacity), Kept()
         letters = DeadLetters(self.notes, "p.dead-letters", DEAD_LETTER.prefix, self.clock)
         self.flow = Flow(self.live, letters, self.clock, keep_all=keep_all)
@@ -109,7 +112,9 @@ class World:
         request = self.adapter.rest_request("BTC-USDT", "1m", START, START + 120, 2, START)
         self.agenda.under_way += 1
         assert self.agenda.budget.begin(self.clock.market(), request.weight)
-        return Errand(lane.ledger, Span(START, START + 120, urgent=True, at=START + 130), request)
+        return Errand(
+            lane.ledger, Span(START, START + 120, kind=Kind.HEAD, at=START + 130), request
+        )
 
 
 # --- the stream -----------------------------------------------------------------------------------
@@ -303,6 +308,92 @@ def test_where_only_the_newest_update_is_wanted_reading_never_pauses() -> None:
         world.hears([BTC_CHANNEL, START, close, False])
         assert not world.flow.crowded
     assert (world.tally().conflated, world.tally().balanced) == (2, True)
+
+
+# --- whose time it is -----------------------------------------------------------------------------
+
+
+class Timed(Plain):
+    """Its candles' last figure is the event time."""
+
+    def parse_ws_message(self, data: Any) -> Parsed:
+        return [
+            CandleData(at, close, close, close, close, 1, channel=channel, event_time=event_time)
+            for channel, at, close, event_time in data["candles"]
+        ]
+
+
+class Heard(Offset):
+    """Keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[float, float]] = []
+
+    def event(self, time: float, received: float) -> None:
+        self.told.append((time, received))
+        super().event(time, received)
+
+
+def timed() -> tuple[World, Heard]:
+    """A world whose frames say when they were sent, and what its clock is told."""
+    heard = Heard()
+    return World(adapter=Timed(), offset=heard), heard
+
+
+def test_event_times_tell_how_far_the_exchanges_clock_is_behind() -> None:
+    """They are compared with our own time, not with what it is corrected to."""
+    world, heard = timed()
+    for second in range(3 * MANY):
+        world.hands.real += 1.0
+        world.hears([BTC_CHANNEL, START, 1, (START + second + 1 - 180) * 1000])
+    assert heard.correction == -180.0
+    assert world.clock.market() == START + 3 * MANY - 180
+    assert heard.told[-1] == (START + 3 * MANY - 180, START + 3 * MANY)
+
+
+def test_event_times_are_looked_at_once_a_second() -> None:
+    """Of a hundred frames in ten seconds ten are looked at: the others cost a comparison."""
+    world, heard = timed()
+    for _ in range(100):
+        world.hears([BTC_CHANNEL, START, 1, START * 1000])
+        world.hands.real += 0.1
+    assert 10 <= len(heard.told) <= 11
+
+
+def test_of_a_frame_the_newest_event_time_counts() -> None:
+    """It may repeat older candles."""
+    world, heard = timed()
+    world.hears(
+        [BTC_CHANNEL, START - 60, 1, (START - 60) * 1000], [BTC_CHANNEL, START, 1, START * 1000]
+    )
+    assert heard.told == [(START, START)]
+
+
+def test_frames_without_event_times_tell_nothing() -> None:
+    """Of an exchange that writes none, only its replies over REST are heard."""
+    world, heard = timed()
+    world.hears([BTC_CHANNEL, START, 1, None])
+    world.hears()
+    assert heard.told == []
+
+
+def test_a_candle_without_event_time_has_the_exchanges_time() -> None:
+    """The time of receipt, by the clock by which its bars are reckoned."""
+    world, heard = timed()
+    heard.reply(START - 180, START, START)
+    world.hears([BTC_CHANNEL, START, 1, None])
+    assert world.live.added[0][4] == (START - 180) * 1000
+
+
+def test_several_exchanges_count_in_one_tally() -> None:
+    """What a run received is what all its flows did."""
+    world, tally = World(), Tally()
+    letters = DeadLetters(world.notes, "p.dead-letters", DEAD_LETTER.prefix, world.clock)
+    for _ in range(2):
+        flow = Flow(world.live, letters, world.clock, tally)
+        flow.frame(world.route, orjson.dumps({"candles": [[BTC_CHANNEL, START, 1, False]]}), False)
+    assert tally.received == 2
 
 
 # --- REST -----------------------------------------------------------------------------------------

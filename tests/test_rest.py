@@ -14,7 +14,7 @@ from connectors import rest
 from connectors.adapter import RestReply, RestRequest
 from connectors.endpoints import Endpoints
 from connectors.errors import Blocked, SlowDown, Unreachable
-from connectors.rest import Rest
+from connectors.rest import Rest, date_of
 from connectors.sandbox.process import free_ports
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -204,6 +204,18 @@ async def test_a_dialogue_is_led_to_its_end(server: Server, client: Rest) -> Non
     ]
 
 
+async def test_a_dialogues_requests_may_be_made_by_another(client: Rest) -> None:
+    """Whoever has more to do about a request than to make it, makes it."""
+    asked: list[str] = []
+
+    async def fetch(request: RestRequest) -> RestReply:
+        asked.append(request.url)
+        return RestReply(200, {}, b'{"next": "second", "name": "done"}')
+
+    assert await client.drive("plain", two_steps(), fetch) == "done"
+    assert asked == [f"{OWN}/first", f"{OWN}/second"]
+
+
 async def test_a_dialogue_may_ask_nothing(server: Server, client: Rest) -> None:
     """An exchange without a dialogue has its answer at once."""
 
@@ -259,3 +271,28 @@ async def test_what_a_dialect_understands_is_left_to_it(server: Server, client: 
 
     server.answer = saying(404)
     assert await client.drive("plain", dialogue()) == 404
+
+
+# --- whose time it is -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "date"),
+    [
+        ({"date": "Tue, 22 Sep 2026 07:34:00 GMT"}, 1_790_062_440.0),
+        ({"date": "Tue, 22 Sep 2026 09:34:00 +0200"}, 1_790_062_440.0),
+        ({"date": "Tue, 22 Sep 2026 07:34:00"}, None),
+        ({"date": "yesterday"}, None),
+        ({"date": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_date_of_a_reply(headers: dict[str, str], date: float | None) -> None:
+    """In UNIX seconds; a header that does not say which zone, or says nothing, is none."""
+    assert date_of(RestReply(200, headers, b"")) == date
+
+
+async def test_a_real_reply_has_a_date(server: Server, client: Rest) -> None:
+    """As any server writes it."""
+    server.answer = saying(200, Date="Tue, 22 Sep 2026 07:34:00 GMT")
+    assert date_of(await client.fetch("plain", RestRequest(url=OWN))) == 1_790_062_440.0
