@@ -49,7 +49,8 @@ def check_history(adapter: ExchangeAdapter, subscription: Subscription) -> None:
 def check_pair(instruments: Sequence[Instrument], subscription: Subscription) -> None:
     """UsageError, with the nearest names, where the exchange lists no such pair or trades it not.
 
-    Without any instruments nothing can be said, and nothing is.
+    The same for what the exchange trades and we cannot read. Without any instruments nothing can
+    be said, and nothing is.
     """
     listed = {row.trading_pair: row for row in instruments}
     row = listed.get(subscription.trading_pair)
@@ -58,6 +59,11 @@ def check_pair(instruments: Sequence[Instrument], subscription: Subscription) ->
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise UsageError(
             f"{subscription}: {subscription.exchange} lists no {subscription.trading_pair}{hint}"
+        )
+    if row is not None and row.unsupported:
+        raise UsageError(
+            f"{subscription}: {row.symbol} of {subscription.exchange} is not supported: "
+            f"{row.unsupported}"
         )
     if row is not None and not row.tradable:
         raise UsageError(
@@ -75,14 +81,15 @@ def _nearest(trading_pair: str, tradable: list[str]) -> list[str]:
 
 def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:
     """The facts by which an interval's slots are decided."""
+    streamed = adapter.transport(interval) == "websocket"
     return Rules(
-        streamed=adapter.transport(interval) == "websocket",
+        streamed=streamed,
         flagged=adapter.close_flag,
         rest=interval in adapter.get_rest_supported_intervals(),
         rest_skips=adapter.quiet_bars.rest == "skipped",
         grace=adapter.close_grace,
         page=adapter.rest_pages(interval).limit,
-        stream_skips=adapter.quiet_bars.stream == "skipped",
+        stream_skips=streamed and adapter.quiet_bars.stream == "skipped",
         reach=adapter.rest_pages(interval).rows,
     )
 

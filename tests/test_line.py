@@ -10,6 +10,7 @@ import pytest
 
 from connectors import freshness, line
 from connectors.adapter import Limits, Rate, RestReply
+from connectors.ledger import Ledger
 from connectors.model import grid_of
 from tests.plain import START, until
 from tests.test_carrier import BTC, ETH, Exchange, World, exchange
@@ -113,6 +114,27 @@ async def test_a_failing_successor_leaves_the_old_one_alone(exchange: Exchange) 
         await until(lambda: world.flow.tally.received == 2)
         await until(lambda: len(exchange.asked) == 3)
         assert exchange.connections[0].close_code is None
+
+
+async def test_ledgers_are_told_when_their_stream_begins_and_ends(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins when it delivers, not when it is confirmed, and ends with its connection."""
+    monkeypatch.setattr(line, "LOOK_SECONDS", 0.02)
+    told: list[str] = []
+    monkeypatch.setattr(
+        Ledger, "stream_begins", lambda book, _: told.append(f"{book.subscription} begins")
+    )
+    monkeypatch.setattr(
+        Ledger, "stream_ends", lambda book, _: told.append(f"{book.subscription} ends")
+    )
+    world = World(exchange)
+    async with world.carrying(BTC, ETH):
+        await until(lambda: len(exchange.asked) == 1)
+        await exchange.send(OPEN)
+        await until(lambda: told == [f"{BTC} begins"])
+        await exchange.connections[0].close()
+        await until(lambda: told == [f"{BTC} begins", f"{BTC} ends"])
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,8 @@ class _Control:
                     }
                     for listing in site.market.listings.values()
                     if site.market.trades(listing.trading_pair)
-                ]
+                ],
+                "quiet_bars": asdict(site.dialect.quiet),
             }
         )
 

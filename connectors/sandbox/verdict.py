@@ -5,8 +5,9 @@
 
 *Expected* is every true closed bar of every wish that was running or still to come when the wish
 was accepted, and that closed before ``until``. *Found* is what a read-committed consumer found in
-the closed topics, in the order of each partition. The newest revision counts. It is reckoned from
-the wishes and the truth, never from coverage.
+the closed topics, in the order of each partition. The newest revision counts. Where a market's
+stream leaves out bars without trades, flat bars that its history has may be there or not. It is
+reckoned from the wishes and the truth, never from coverage.
 """
 
 from __future__ import annotations
@@ -51,17 +52,21 @@ def grace(speed: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class TrueBar:
-    """A closed bar as the sandbox knows it: times in UNIX seconds, figures by name or None."""
+    """A closed bar as the sandbox knows it: times in UNIX seconds, figures by name or None.
+
+    ``needed``: it is lost where it is not there.
+    """
 
     open_time: int
     close_time: int
     figures: Mapping[str, float | None]
+    needed: bool = True
 
     @classmethod
-    def read(cls, row: Mapping[str, Any]) -> TrueBar:
-        """From a row of ``/-/truth``."""
+    def read(cls, row: Mapping[str, Any], *, skips: bool) -> TrueBar:
+        """From a row of ``/-/truth``; ``skips``: the stream leaves out bars without trades."""
         figures = {name: row[name] for name in (*PRICES, *VOLUMES)}
-        return cls(row["open_time"], row["close_time"], figures)
+        return cls(row["open_time"], row["close_time"], figures, bool(row["volume"]) or not skips)
 
 
 Truth = Mapping[Subscription, Sequence[TrueBar]]
@@ -134,7 +139,9 @@ def compare(
     for subscription in sorted({*wishes, *records}):
         bars = {bar.open_time: bar for bar in truth.get(subscription, ())}
         accepted = wishes.get(subscription, inf)
-        expected = {slot for slot, bar in bars.items() if accepted < bar.close_time <= until}
+        expected = {
+            slot for slot, bar in bars.items() if bar.needed and accepted < bar.close_time <= until
+        }
         _compare_one(verdict, str(subscription), expected, bars, records[subscription])
     return verdict
 
@@ -237,30 +244,51 @@ async def fetch_truth(sandbox: str, since: Mapping[Subscription, float]) -> Trut
 
     Unreachable where the sandbox does not tell. A subscription that it does not have has no bars.
     """
-    gate = asyncio.Semaphore(AT_ONCE)
+    exchanges = sorted({subscription.exchange for subscription in since})
     async with aiohttp.ClientSession() as http:
+        source = _Source(http, sandbox)
+        skipping = dict(
+            zip(exchanges, await asyncio.gather(*map(source.skips, exchanges)), strict=True)
+        )
         bars = await asyncio.gather(
-            *(_bars(http, gate, sandbox, subscription, at) for subscription, at in since.items())
+            *(source.bars(each, at, skips=skipping[each.exchange]) for each, at in since.items())
         )
     return dict(zip(since, bars, strict=True))
 
 
-async def _bars(
-    http: aiohttp.ClientSession,
-    gate: asyncio.Semaphore,
-    sandbox: str,
-    subscription: Subscription,
-    since: float,
-) -> list[TrueBar]:
-    exchange, trading_pair, interval = subscription
-    url = f"{sandbox}/-/truth/{exchange}/{trading_pair}/{interval}"
-    start = since - LONGEST_MONTHS * Interval.parse(interval).seconds
-    try:
-        async with gate, http.get(url, params={"start": str(start)}) as reply:
-            if reply.status == 404:
-                return []
-            reply.raise_for_status()
-            rows = (await reply.json())["candles"]
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unreachable(f"the sandbox at {sandbox} does not tell the truth: {error!r}") from error
-    return [bar for row in rows if (bar := TrueBar.read(row)).close_time > since]
+class _Source:
+    """A sandbox's own endpoints."""
+
+    def __init__(self, http: aiohttp.ClientSession, sandbox: str) -> None:
+        self._http = http
+        self._sandbox = sandbox
+        self._gate = asyncio.Semaphore(AT_ONCE)
+
+    async def skips(self, exchange: str) -> bool:
+        """Whether the exchange's stream leaves out bars without trades."""
+        facts = await self._get(f"pairs/{exchange}", {})
+        return facts is not None and not facts["quiet_bars"]["stream"]
+
+    async def bars(self, subscription: Subscription, since: float, *, skips: bool) -> list[TrueBar]:
+        """Those that closed after ``since``."""
+        start = since - LONGEST_MONTHS * Interval.parse(subscription.interval).seconds
+        path = "truth/{}/{}/{}".format(*subscription)
+        truth = await self._get(path, {"start": str(start)}) or {"candles": []}
+        bars = [TrueBar.read(row, skips=skips) for row in truth["candles"]]
+        return [bar for bar in bars if bar.close_time > since]
+
+    async def _get(self, path: str, query: Mapping[str, str]) -> Any:
+        """What is there, or None."""
+        try:
+            async with (
+                self._gate,
+                self._http.get(f"{self._sandbox}/-/{path}", params=query) as reply,
+            ):
+                if reply.status == 404:
+                    return None
+                reply.raise_for_status()
+                return await reply.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unreachable(
+                f"the sandbox at {self._sandbox} does not tell the truth: {error!r}"
+            ) from error

@@ -245,6 +245,26 @@ async def test_judge() -> None:
     assert str(said) == "closed 2 · equal 2 · lost 0 · doubled 0 · wrong 0"
 
 
+def test_flat_bars_may_be_left_out_where_the_stream_leaves_them_out() -> None:
+    """History fills bars without trades; nobody can lose them, but they are true."""
+    flat = {"open_time": NOON, "close_time": NOON + 60, **FIGURES, "volume": 0.0}
+    for skips, closed in ((True, 0), (False, 1)):
+        truth = {ONE: [TrueBar.read(flat, skips=skips)]}
+        assert compare({ONE: NOON + 30.0}, truth, [], NOON + 60).lost == closed
+        assert compare({ONE: NOON + 30.0}, truth, [record(0, volume=0.0)], NOON + 60).wrong == 0
+
+
+async def test_the_markets_own_habit_is_asked_for() -> None:
+    """A quiet pair's flat bars are needed where its stream sends them, too."""
+    needed = {}
+    for market in ("binance_spot", "binance_perpetual"):
+        quiet = Subscription(market, "ALGO-USDT", "1m")
+        async with Sandbox(0, speed=1.0, start=NOON + 1_800) as sandbox:
+            truth = await fetch_truth(sandbox.url, {quiet: NOON})
+        needed[market] = {bar.needed for bar in truth[quiet] if not bar.figures["volume"]}
+    assert needed == {"binance_spot": {True}, "binance_perpetual": {False}}
+
+
 async def test_no_sandbox() -> None:
     """Where no sandbox answers, that is the sentence."""
     with pytest.raises(Unreachable, match=r"^the sandbox at http://127.0.0.1:9 does not tell"):
