@@ -143,6 +143,8 @@ class CandleData:
         closed: bool | None = None,
         event_time: float | str | datetime | None = None,
     ) -> None:
+        if type(timestamp_raw) is str and timestamp_raw.isdecimal():
+            timestamp_raw = int(timestamp_raw)
         self.timestamp: int = (
             timestamp_raw // 1000
             if type(timestamp_raw) is int and _SECONDS <= timestamp_raw < _MILLISECONDS
@@ -247,6 +249,7 @@ class Instrument:
     ``contract_size`` is base units per contract (quote units for an ``inverse`` contract), 1.0
     where volumes are in base units anyway. ``tradable`` says whether candles are to be expected;
     ``status`` is the exchange's own word. ``alias_of`` names the pair whose candles these are.
+    ``unsupported`` is why no candles can be had of it by us, though the exchange trades it.
     """
 
     trading_pair: str
@@ -256,6 +259,7 @@ class Instrument:
     tradable: bool = True
     status: str = ""
     alias_of: str | None = None
+    unsupported: str = ""
 
 
 @dataclass(frozen=True, slots=True)

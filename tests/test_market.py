@@ -137,6 +137,7 @@ LISTED = [
     Instrument("BTC-USDC", "BTCUSDC"),
     Instrument("LUNA-USDT", "LUNAUSDT", tradable=False, status="BREAK"),
     Instrument("DEAD-USDT", "DEADUSDT", tradable=False),
+    Instrument("BTC-USDM", "XBTUSDM", tradable=False, status="Open", unsupported="it is inverse"),
 ]
 
 
@@ -148,10 +149,14 @@ LISTED = [
         ("XYZ-QQQ", "plain lists no XYZ-QQQ"),
         ("LUNA-USDT", "plain lists LUNAUSDT as 'BREAK': no candles are to be had of it"),
         ("DEAD-USDT", "plain lists DEADUSDT as 'closed': no candles are to be had of it"),
+        ("BTC-USDM", "XBTUSDM of plain is not supported: it is inverse"),
     ],
 )
 def test_a_pair_that_is_not_to_be_had_is_refused(pair: str, sentence: str) -> None:
-    """An unknown pair with the nearest that are traded, a suspended one with its own status."""
+    """An unknown pair with the nearest that are traded, a suspended one with its own status.
+
+    What is traded and cannot be read is not said to be closed.
+    """
     with pytest.raises(UsageError) as refused:
         check_pair(LISTED, subscription(pair))
     assert str(refused.value) == f"plain:{pair}:1m: {sentence}"

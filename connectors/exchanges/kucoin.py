@@ -371,6 +371,7 @@ def _contract(row: dict[str, Any]) -> Instrument:
         inverse=row["isInverse"],
         tradable=row["status"] == "Open" and not row["isInverse"],
         status=row["status"],
+        unsupported="its lots cannot be told in base coins (inverse)" if row["isInverse"] else "",
     )
 
 

@@ -376,7 +376,15 @@ def test_futures_instruments():
     assert recorded["request"]["url"] == next(KuCoinPerpetual().instruments()).url
     assert [
         Instrument("BTC-USDT", "XBTUSDTM", 0.001, status="Open"),
-        Instrument("BTC-USD", "XBTUSDM", 1.0, inverse=True, tradable=False, status="Open"),
+        Instrument(
+            "BTC-USD",
+            "XBTUSDM",
+            1.0,
+            inverse=True,
+            tradable=False,
+            status="Open",
+            unsupported="its lots cannot be told in base coins (inverse)",
+        ),
         Instrument("10PEPE-USDT", "10PEPEUSDTM", 100.0, tradable=False, status="Paused"),
     ] == ended(KuCoinPerpetual().instruments(), reply(recorded["frame"]))
 
