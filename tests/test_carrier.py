@@ -8,6 +8,8 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
+from email.utils import formatdate
+from random import Random
 from typing import Any
 
 import orjson
@@ -19,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from connectors import line, market, telemetry
 from connectors.adapter import Limits, Opening, Rate, RestReply, RestRequest
 from connectors.agenda import AT_ONCE, Errand
-from connectors.carrier import Carrier
+from connectors.carrier import Carrier, SteadyBudget
 from connectors.codec import CandleEncoder, candle_key
 from connectors.dead_letters import DeadLetters
 from connectors.endpoints import Endpoints
@@ -27,9 +29,11 @@ from connectors.errors import Blocked, SlowDown, Unreachable
 from connectors.flow import Flow, Lane
 from connectors.kafka import Cluster, LivePublisher
 from connectors.ledger import Ledger
+from connectors.limits import Budget
 from connectors.line import BLOCKED_SECONDS
 from connectors.market import pack, rules_of
 from connectors.model import Instrument, Subscription, grid_of
+from connectors.offset import Offset
 from connectors.records import CoverageRecord
 from connectors.rest import Rest
 from connectors.schema import CANDLE, DEAD_LETTER
@@ -427,6 +431,90 @@ async def test_a_defect_in_the_agenda_is_not_hidden(exchange: Exchange) -> None:
     error = task.exception()
     assert isinstance(error, BaseExceptionGroup)
     assert isinstance(error.exceptions[0], KeyError)
+
+
+# --- whose time it is -----------------------------------------------------------------------------
+
+
+def dated(at: float, **headers: str) -> RestReply:
+    """A reply without rows, that was written at this time."""
+    return RestReply(200, {"date": formatdate(at, usegmt=True), **headers}, b"[]")
+
+
+async def test_every_reply_tells_of_the_exchanges_clock(exchange: Exchange) -> None:
+    """It is three minutes behind: so are its bars, and the log says so once."""
+    world = World(exchange)
+    world.rest.reply = lambda _: dated(world.clock.market() - 180)
+    async with world.carrying(POLLED):
+        world.begin(ago=600)
+        await until(lambda: len(world.rest.asked) > 2)
+    assert world.clock.market() - world.carrier.clock.market() == pytest.approx(180, abs=1.5)
+    (told,) = world.told("clock.offset")
+    assert (told["exchange"], told["correction"]) == ("plain", told["offset"])
+    assert told["offset"] == pytest.approx(-180, abs=1.5)
+
+
+async def test_what_a_cache_says_is_no_evidence(exchange: Exchange) -> None:
+    """A reply that has an age was not made now."""
+    world = World(exchange)
+    world.rest.reply = lambda _: dated(world.clock.market() - 180, age="180")
+    async with world.carrying(POLLED):
+        world.begin(ago=600)
+        await until(lambda: len(world.rest.asked) > 2)
+    assert world.told("clock.offset") == []
+
+
+async def test_the_list_of_instruments_is_the_first_evidence(exchange: Exchange) -> None:
+    """Before anything is connected, the exchange's time is known."""
+
+    def instruments(_: Plain) -> Generator[RestRequest, RestReply, list[Instrument]]:
+        yield RestRequest(url="http://plain.example/instruments")
+        return []
+
+    world = World(exchange, instruments=instruments)
+    world.rest.reply = lambda _: dated(world.clock.market() - 180)
+    await world.carrier.list_instruments()
+    assert world.carrier.clock.offset.correction == pytest.approx(-180, abs=1.5)
+
+
+async def test_a_connection_lives_as_long_whatever_the_clocks_say(exchange: Exchange) -> None:
+    """A correction that ends lets market time jump; no connection grows older by that."""
+    limits = Limits(source="nowhere: invented", checked="", subscriptions=9, lifetime=100.0)
+    world = World(exchange, limits=limits)
+    offset = world.carrier.clock.offset
+    offset.correction = -180.0
+    async with world.carrying(BTC, ETH):
+        await until(lambda: bool(exchange.asked))
+        offset.correction = 0.0
+        await exchange.connections[0].send(json.dumps({"no": "ETH-USDT@1m", "why": "unknown"}))
+        await until(lambda: bool(world.told("subscription.rejected")))
+        await asyncio.sleep(0.05)  # what is tested is that nothing happens
+        assert len(exchange.connections) == 1
+
+
+def test_a_budget_is_what_it_is_however_time_is_corrected() -> None:
+    """Told and telling corrected times, it allows what one in steady time allows, to the letter."""
+    for seed in range(50):
+        random, offset, now = Random(seed), Offset(), 1_000.0
+        rates = [Rate(10, 60.0), Rate(30, 300.0)]
+        steady, told = Budget(rates), SteadyBudget(rates, 1.0, offset)
+        for _ in range(300):
+            now += random.expovariate(0.3)
+            if random.random() < 0.1:
+                offset.correction = -random.choice((0.0, 180.0, 3_600.0))
+            market, weight = now + offset.correction, random.choice((1.0, 2.0, 8.0))
+            if random.random() < 0.02:
+                steady.close(now + 50)
+                told.close(market + 50)
+            free = steady.free_at(now, weight)
+            assert told.free_at(market, weight) - market == pytest.approx(free - now), f"{seed=}"
+            act = random.choice(("take", "begin"))
+            allowed = getattr(steady, act)(now, weight)
+            assert getattr(told, act)(market, weight) is allowed, f"{seed=}"
+            if allowed and act == "begin":
+                now += random.random()
+                steady.end(now, weight)
+                told.end(now + offset.correction, weight)
 
 
 # --- facts ----------------------------------------------------------------------------------------
