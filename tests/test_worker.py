@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -29,7 +30,7 @@ from connectors.kafka import Cluster, LivePublisher, Record, Shard, TopicSpec
 from connectors.kafka.batches import Place
 from connectors.limits import Backoff
 from connectors.line import BLOCKED_SECONDS
-from connectors.model import CandleData, Instrument, Subscription
+from connectors.model import CandleData, Instrument, Subscription, grid_of
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
 from connectors.sandbox.process import free_ports
@@ -514,6 +515,17 @@ async def test_an_exchange_that_does_not_serve_us_is_left_in_peace(
     assert len(asked) <= AT_ONCE, "those that were under way together are answered together"
     (failed,) = world.told("rest.failed")
     assert failed["reason"] == f"HTTP {status.value}: {body}"
+
+
+async def test_coverage_begins_with_the_bar_that_runs_by_the_slower_clock(world: World) -> None:
+    """The list of instruments says that the exchange's clock is behind: so is its running bar."""
+    headers = {"date": formatdate(START - 600, usegmt=True)}
+    world.reply = lambda _: RestReply(200, headers, b"[]")
+    async with world.running() as run:
+        ledger = run.worker._lanes[POLLED].ledger
+        assert ledger.coverage.start == grid_of("5m").floor(START - 600)
+    (accepted,) = world.told("subscriptions.accepted")
+    assert accepted["market"] == pytest.approx(START - 600, abs=3.0)
 
 
 # --- run and drain --------------------------------------------------------------------------------
