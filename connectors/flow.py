@@ -24,7 +24,7 @@ from connectors.ledger import Ledger
 from connectors.model import CandleData
 from connectors.records import CoverageRecord
 from connectors.session import Session
-from connectors.telemetry import RestFailed
+from connectors.telemetry import CandlesCompared, RestFailed
 
 SAMPLE_SECONDS: Final = 1.0
 """Real seconds between two frames of an exchange whose event times are compared with our clock."""
@@ -59,7 +59,8 @@ class Tally:
     """What became of the stream's states; its text is the line that a drained run ends with.
 
     *Settled* states are told by the closed topic, *unwanted* ones by none (``--live none``);
-    *unusable* ones say what cannot be, and their frames are dead letters.
+    *unusable* ones say what cannot be, and their frames are dead letters. Published candles that
+    were read again over REST *agreed* or *differed*.
     """
 
     received: int = 0
@@ -71,6 +72,8 @@ class Tally:
     unusable: int = 0
     closed: int = 0
     transactions: int = 0
+    agreed: int = 0
+    differed: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -83,7 +86,8 @@ class Tally:
             f"received {self.received} = published {self.published} + conflated {self.conflated} "
             f"+ failed {self.failed} + settled {self.settled} + unwanted {self.unwanted} "
             f"+ unusable {self.unusable} · "
-            f"closed candles written {self.closed} in {self.transactions} transactions"
+            f"closed candles written {self.closed} in {self.transactions} transactions · "
+            f"read again over REST {self.agreed + self.differed}, differing {self.differed}"
         )
 
 
@@ -183,6 +187,14 @@ class Flow:
             return
         if reason is not None:
             RestFailed(exchange=exchange, reason=reason).tell()
+        self._compared(exchange, errand.ledger)
+
+    def _compared(self, exchange: str, ledger: Ledger) -> None:
+        """Count what REST said of candles that are published."""
+        agreed, differed = ledger.agreement()
+        self.tally.agreed += agreed
+        self.tally.differed += differed
+        CandlesCompared(exchange=exchange, agreed=agreed, differed=differed).tell()
 
     def unanswered(self, agenda: Agenda, errand: Errand, reason: str) -> None:
         """A REST request without a usable reply."""

@@ -186,6 +186,25 @@ class ClockOffset(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CandlesCompared(Event):
+    """Published candles were read again over REST; those that differ are published revised."""
+
+    event = "candles.differed"
+    level = "warning"
+    often = True
+    exchange: str
+    agreed: int
+    differed: int
+
+    def tell(self) -> None:
+        """Count candles instead of replies, and be silent where all agree."""
+        counts[("candles.agreed", self.exchange)] += self.agreed
+        if self.differed:
+            counts[(self.event, self.exchange)] += self.differed - 1
+            super().tell()
+
+
+@dataclass(frozen=True, kw_only=True)
 class InstrumentsFailed(Event):
     """The list of instruments cannot be had; it is asked for again."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 import orjson
 import pytest
 
+from connectors import telemetry
 from connectors.adapter import ExchangeAdapter, Opening, Parsed, RestReply
 from connectors.agenda import Agenda, Errand
 from connectors.clock import ExchangeClock
@@ -409,6 +411,21 @@ def test_rows_reach_the_ledger_that_asked() -> None:
     assert (world.agenda.under_way, world.notes.added) == (0, [])
 
 
+def test_what_rest_says_of_published_candles_is_counted() -> None:
+    """How many agree and how many differ, for each exchange; a difference is told."""
+    world = World()
+    world.hands.real += 130
+    for close in (1, 1, 3):
+        body = orjson.dumps([[START, close], [START + 60, 2]])
+        errand = world.errand()
+        later = replace(errand, span=errand.span._replace(known=9))
+        world.flow.rows(world.agenda, later, RestReply(200, {}, body))
+    tally = world.tally()
+    assert (tally.agreed, tally.differed) == (3, 1)
+    assert telemetry.counts["candles.agreed", "plain"] == 3
+    assert telemetry.counts["candles.differed", "plain"] == 1
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"[[1]]", b'[["never", 1]]', b"7", b""])
 def test_an_unreadable_body_is_a_dead_letter_and_is_asked_for_again(body: bytes) -> None:
     """What a parser cannot read is kept with its bytes, and the errand has failed."""
@@ -441,11 +458,11 @@ def test_a_refusal_is_no_dead_letter(status: int) -> None:
 
 def test_the_tally_is_one_line_in_which_nothing_is_missing() -> None:
     """Received is the sum of its parts; one state that is nowhere is seen."""
-    tally = Tally(21, 1, 2, 3, 4, 5, 6, closed=7, transactions=8)
+    tally = Tally(21, 1, 2, 3, 4, 5, 6, closed=7, transactions=8, agreed=9, differed=10)
     assert tally.balanced
     assert str(tally) == (
         "received 21 = published 1 + conflated 2 + failed 3 + settled 4 + unwanted 5 + unusable 6"
-        " · closed candles written 7 in 8 transactions"
+        " · closed candles written 7 in 8 transactions · read again over REST 19, differing 10"
     )
     tally.received += 1
     assert not tally.balanced

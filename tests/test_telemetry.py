@@ -15,6 +15,7 @@ import structlog
 from connectors import telemetry
 from connectors.telemetry import (
     QUIET,
+    CandlesCompared,
     ConnectionLost,
     Event,
     FrameUnreadable,
@@ -126,6 +127,16 @@ def test_what_happens_often_writes_one_line_in_a_while_and_counts_always() -> No
     unreadable().tell()
     assert [line["so_far"] for line in log.lines()] == [1, 1_001]
     assert telemetry.counts["frame.unreadable", "plain"] == 1_001
+
+
+def test_candles_that_differ_are_counted_singly_and_those_that_agree_are_not_told() -> None:
+    """The agreement rate of an exchange is reckoned in candles, not in replies."""
+    log = Log()
+    for agreed, differed in ((9, 0), (7, 3), (1, 1)):
+        CandlesCompared(exchange="plain", agreed=agreed, differed=differed).tell()
+    assert [(line["event"], line["so_far"]) for line in log.lines()] == [("candles.differed", 3)]
+    assert telemetry.counts["candles.agreed", "plain"] == 17
+    assert telemetry.counts["candles.differed", "plain"] == 4
 
 
 def test_one_exchange_does_not_silence_another() -> None:
