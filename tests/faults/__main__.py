@@ -15,7 +15,6 @@ from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from connectors.sandbox.kafka import LocalKafka
 from tests.faults.campaign import Campaign, campaign
 from tests.faults.judgement import COLUMNS, Amiss
 from tests.faults.kinds import KINDS
@@ -57,10 +56,7 @@ async def play(names: list[str], rounds: int, seed: int) -> tuple[Results, list[
     random.Random(seed).shuffle(order)
     results: Results = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="candles-faults-") as folder:
-        async with (
-            LocalKafka(brokers=3) as kafka,
-            campaign(kafka, f"faults-{seed}", Path(folder), seed) as played,
-        ):
+        async with campaign(f"faults-{seed}", Path(folder), seed, brokers=3) as played:
             for name in order:
                 results[name].append(await one(played, name))
             results[END].append(await played.ended())
@@ -77,6 +73,8 @@ async def one(played: Campaign, name: str) -> Amiss:
     said = ", ".join(f"{len(it)} {column}" for column, it in amiss.sentences.items() if it)
     fault, healing = played.seconds
     say(f"{name:{WIDTH}}{fault:4.0f} s + {healing:3.0f} s  {said or 'nothing amiss'}")
+    if played.latencies is not None:
+        say(f"    {played.latencies}")
     for sentence in (*amiss.everything[:SHOWN], *played.connector.remarks[before:]):
         say(f"    {sentence}")
     return amiss

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
 from confluent_kafka import KafkaException
 
 from connectors.sandbox.kafka import LocalKafka
+from connectors.sandbox.process import HOST
+from connectors.sandbox.relay import Relay
 from connectors.sandbox.server import Sandbox
 from tests.end_to_end.stage import SPEED, Stage
 from tests.end_to_end.test_scenarios import streamed
@@ -19,6 +21,7 @@ from tests.end_to_end.truth import compare, fetch, name_of, single_object
 from tests.faults.connector import STOP_SECONDS, Connector
 from tests.faults.judgement import Amiss, coverage_in, once_true, revisions, undeclared
 from tests.faults.kinds import Strike
+from tests.faults.latency import Latencies, followed
 
 WISHES = [
     "binance_spot:BTC-USDT:1m",
@@ -46,23 +49,34 @@ LOOK_SECONDS = 0.5
 class Campaign:
     """One run, and what is wrong with it.
 
-    ``brokers`` are the numbers of those that run at the beginning. ``corrected``: whether closed
-    bars have been changed since. ``seconds`` are how long the last fault and its healing took.
+    ``brokers`` are the numbers of those that run at the beginning; ``relays`` stand between them
+    and the connector. ``corrected``: whether closed bars have been changed since. ``seconds`` are
+    how long the last fault and its healing took, ``latencies`` what it measured, if it did.
     """
 
-    def __init__(self, stage: Stage, kafka: LocalKafka, connector: Connector, luck: Random) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        kafka: LocalKafka,
+        relays: Sequence[Relay],
+        connector: Connector,
+        luck: Random,
+    ) -> None:
         self.stage = stage
         self.kafka = kafka
+        self.relays = relays
         self.connector = connector
         self.luck = luck
         self.corrected = False
         self.brokers = sorted(kafka.pids)
         self.seconds = (0.0, 0.0)
+        self.latencies: Latencies | None = None
         self._known: set[str] = set()
 
     async def round(self, strike: Strike) -> Amiss:
         """Strike, let it heal, and return what is amiss that was not before."""
         began = time.monotonic()
+        self.latencies = None
         try:
             await strike(self)
         except AssertionError as failed:
@@ -73,6 +87,14 @@ class Campaign:
         amiss = await self.healed(self.stage.market + AFTERWARDS)
         self.seconds = ended - began, time.monotonic() - ended
         return amiss
+
+    @asynccontextmanager
+    async def live_updates(self) -> AsyncIterator[Latencies]:
+        """How late open updates are while the block runs."""
+        markets = sorted({wish.partition(":")[0] for wish in self.stage.wishes})
+        topics = [f"{self.stage.prefix}.{market}.live" for market in markets]
+        async with followed(self.stage.kafka, topics) as self.latencies:
+            yield self.latencies
 
     async def healed(self, until: float) -> Amiss:
         """What is amiss, as soon as it is nothing, or nothing that can heal, or time is over."""
@@ -120,18 +142,32 @@ class Campaign:
 
 @asynccontextmanager
 async def campaign(
-    kafka: LocalKafka, prefix: str, folder: Path, seed: int
+    prefix: str, folder: Path, seed: int, brokers: int = 1
 ) -> AsyncIterator[Campaign]:
-    """A sandbox and a run that carries all wishes."""
+    """A Kafka behind relays, a sandbox, and a run that carries all wishes."""
     luck = Random(seed)
-    async with Sandbox(0, SPEED, seed) as sandbox:
+    async with relayed(brokers) as (kafka, relays), Sandbox(0, SPEED, seed) as sandbox:
         stage = Stage(sandbox, kafka.bootstrap, prefix, luck)
-        connector = Connector(stage, folder, WISHES)
+        address = ",".join(f"{HOST}:{relay.port}" for relay in relays)
+        connector = Connector(stage, folder, WISHES, address)
         try:
             await connector.carrying()
-            made = Campaign(stage, kafka, connector, luck)
+            made = Campaign(stage, kafka, relays, connector, luck)
             calm = await made.healed(stage.market + AFTERWARDS)
             assert not calm.everything, f"before any fault: {calm.everything[:5]}"
             yield made
         finally:
             connector.process.kill()
+
+
+@asynccontextmanager
+async def relayed(brokers: int) -> AsyncIterator[tuple[LocalKafka, list[Relay]]]:
+    """A Kafka, and a relay before each of its brokers; ``bootstrap`` goes past them."""
+    async with AsyncExitStack() as stack:
+        relays = [await stack.enter_async_context(Relay()) for _ in range(brokers)]
+        advertised = [relay.port for relay in relays]
+        kafka = LocalKafka(brokers=brokers, advertised=advertised)
+        await stack.enter_async_context(kafka)
+        for relay, port in zip(relays, kafka.relayed.values(), strict=True):
+            relay.target = port
+        yield kafka, relays

@@ -28,17 +28,22 @@ class Process(Program):
 
 
 class Connector:
-    """Whichever run carries the wishes now. ``remarks`` are the sentences of those that failed."""
+    """Whichever run carries the wishes now, by way of Kafka's ``address``.
 
-    def __init__(self, stage: Stage, folder: Path, wishes: list[str]) -> None:
+    ``remarks`` are the sentences of those that failed.
+    """
+
+    def __init__(self, stage: Stage, folder: Path, wishes: list[str], address: str) -> None:
         self._stage = stage
         self._folder = folder
         self._wishes = wishes
+        self._address = address
         self.remarks: list[str] = []
         self.process = self._started()
 
     def _started(self) -> Process:
-        return Process(self._folder, ["run", *self._wishes, *flags(self._stage)])
+        arguments = ["run", *self._wishes, *flags(self._stage), "--kafka", self._address]
+        return Process(self._folder, arguments)  # of two addresses the last one counts
 
     def start(self) -> None:
         """Start another run; the one before is left as it is."""

@@ -6,12 +6,16 @@ Sleeps are how long a fault lasts; whatever is awaited has a condition.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from connectors.kafka.shard import TRANSACTIONAL
+from connectors.sandbox.relay import Relay, Weather
 from tests.end_to_end.stage import SPEED
 from tests.faults.connector import STOP_SECONDS
+from tests.faults.latency import bound
 
 if TYPE_CHECKING:
     from tests.faults.campaign import Campaign
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 Strike = Callable[["Campaign"], Awaitable[None]]
 KINDS: dict[str, Strike] = {}
 """Every kind by its name, in the order of the table."""
-BROKERS = "broker"
-"""The kinds whose names begin so need a Kafka that may be harmed."""
+REQUEST_SECONDS = TRANSACTIONAL["request_timeout_ms"] / 1000
+"""Real seconds that a request to a broker waits for its answer."""
 
 
 def kind(name: str) -> Callable[[Strike], Strike]:
@@ -141,6 +145,64 @@ async def pause(campaign: Campaign, brokers: list[int], least: float, most: floa
     finally:
         for broker in brokers:
             campaign.kafka.resume(broker)
+
+
+# --- the connections to the brokers; whoever compares goes past the relays
+
+
+@kind("connections: cut")
+async def connections_cut(campaign: Campaign) -> None:
+    """All of them are reset, again and again."""
+    cut = 0
+    for _ in range(5):
+        cut += sum(relay.cut() for relay in campaign.relays)
+        await some_seconds(campaign, 0.3, 3.0)
+    assert cut, "no connection stood that could be cut: the connector goes past the relays"
+
+
+@kind("connections: one broker's held")
+async def connections_held(campaign: Campaign) -> None:
+    """They stay open and nothing passes, longer than any request waits; then everything does."""
+    async with weather([campaign.luck.choice(campaign.relays)], Weather(held=True)):
+        await some_seconds(campaign, REQUEST_SECONDS + 1.0, REQUEST_SECONDS + 6.0)
+
+
+@kind("connections: delayed")
+async def connections_delayed(campaign: Campaign) -> None:
+    """Every byte takes 300 ms; what an open update takes then has a bound."""
+    delay = 0.3
+    async with campaign.live_updates() as heard:
+        async with weather(campaign.relays, Weather(delay=delay)):
+            await some_seconds(campaign, 6.0, 10.0)
+        await asyncio.sleep(bound(delay))  # so that what is not there by then is not overlooked
+    assert delay <= heard.median, f"they were not delayed: {heard}"
+    assert max(heard.seconds) <= bound(delay), f"longer than {bound(delay):.2f} s: {heard}"
+
+
+@kind("connections: narrow")
+async def connections_narrow(campaign: Campaign) -> None:
+    """So few bytes pass in a second that transactions and batches have to become larger."""
+    async with campaign.live_updates(), weather(campaign.relays, Weather(rate=6_000.0)):
+        await some_seconds(campaign, 6.0, 10.0)
+
+
+@kind("connections: delayed and cut")
+async def connections_delayed_and_cut(campaign: Campaign) -> None:
+    """Every byte takes 100 ms, and all connections are reset now and then."""
+    async with weather(campaign.relays, Weather(delay=0.1)):
+        await connections_cut(campaign)
+
+
+@asynccontextmanager
+async def weather(relays: Sequence[Relay], there: Weather) -> AsyncIterator[None]:
+    """How these relays pass bytes on while the block runs."""
+    for relay in relays:
+        relay.weather = there
+    try:
+        yield
+    finally:
+        for relay in relays:
+            relay.weather = Weather()
 
 
 # --- the exchanges

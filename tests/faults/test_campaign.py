@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sandbox.kafka import LocalKafka
 from tests.end_to_end.stage import report
 from tests.faults.campaign import campaign
 from tests.faults.kinds import KINDS
@@ -16,6 +15,7 @@ pytestmark = pytest.mark.kafka
 FEW = (
     "connector: kill -9",
     "broker: stutters",
+    "connections: cut",
     "exchange: late_correction",
     "exchange: drop",
 )
@@ -23,10 +23,7 @@ FEW = (
 
 async def test_a_few_kinds_of_fault(tmp_path: Path, prefix: str, seed: int) -> None:
     """After each of a few faults nothing is lost, doubled, wrong, out of order or undeclared."""
-    async with (
-        LocalKafka() as kafka,
-        campaign(kafka, prefix, tmp_path, seed) as played,
-    ):
+    async with campaign(prefix, tmp_path, seed) as played:
         for name in FEW:
             report(f"{name}, CANDLE_SEED={seed}")
             assert (await played.round(KINDS[name])).everything == [], name
