@@ -437,9 +437,10 @@ class Ledger:
     def _find_empty(self, present: set[int], newest: int, asked: Span, at: float) -> None:
         """Slots that were asked for and had no trades, since their rows are not there."""
         until = self._complete_until(newest, asked, at)
+        start = max(asked.start, self._oldest(at, kept=self.grid.step))
         for run in self.coverage.missing():
-            self._empty(max(run.start, asked.start), min(run.end, until), present)
-        if asked.start <= self.coverage.head:
+            self._empty(max(run.start, start), min(run.end, until), present)
+        if start <= self.coverage.head:
             self._empty(self.coverage.head, until, present)
 
     def _complete_until(self, newest: int, asked: Span, at: float) -> int:
@@ -740,14 +741,18 @@ class Ledger:
 
     def _give_up(self, market: float) -> None:
         """Slots that the exchange's history does not reach any more cannot be had."""
-        if self.rules.reach is None:
-            return
-        oldest = self.grid.after(self.grid.floor(market), -self.rules.reach)
+        oldest = self._oldest(market)
         reason = f"the exchange's history reaches {self.rules.reach} bars back"
         for run in self.coverage.missing():
             if run.state is RunState.MISSING and run.start < oldest:
                 self.coverage.give_up(run.start, min(run.end, oldest), reason, int(market))
                 self._touch(self)
+
+    def _oldest(self, market: float, kept: int = 0) -> int:
+        """The first slot that REST's history still has, and will have for ``kept`` seconds."""
+        if self.rules.reach is None:
+            return self.coverage.start
+        return self.grid.after(self.grid.floor(market + kept), -self.rules.reach)
 
     # --- audit ---
 

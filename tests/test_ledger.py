@@ -1073,6 +1073,22 @@ def test_what_the_history_does_not_reach_is_given_up() -> None:
     assert desk.runs()[0] == (-30, -20, "GIVEN_UP", 0)
 
 
+def test_beyond_its_history_rest_does_not_say_that_a_bar_is_empty() -> None:
+    """After too long an absence no rows come of what is too old: it is given up, not settled."""
+    desk = Desk(replace(FLAGGED, reach=20), begin=False)
+    desk.at(40).begin(Coverage(slot(0), [Run(slot(0), slot(1), count=1, digest=1)]))
+    for _ in range(15):
+        if span := desk.tick():
+            numbers = range((span.start - FIRST) // STEP, (span.end - FIRST) // STEP)
+            desk.reply(span, *[bar(number) for number in numbers if 20 <= number < 40])
+        desk.after(3)
+    assert desk.runs() == [
+        (0, 1, "SETTLED", 1),
+        (1, 20, "GIVEN_UP", 0),
+        (20, 40, "SETTLED", 20),
+    ]
+
+
 # --- streams that leave out bars without trades ---------------------------------------------------
 
 LEAVING_OUT = replace(FLAGGED, stream_skips=True)
