@@ -17,6 +17,11 @@ from connectors.model import Instrument, Subscription
 QUARANTINE: Final = (5.0, 600.0)
 """Real seconds before a refused channel is asked for again: the first time, and the longest."""
 
+CONFIRMING: Final = 0.5
+"""The part of a REST budget that may be used up for confirming closes."""
+CONFIRMING_ROWS: Final = 4
+"""So many rows are asked for to confirm a close: the bar, two before it and the running one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -79,8 +84,8 @@ def _nearest(trading_pair: str, tradable: list[str]) -> list[str]:
     return alike or [pair for pair in tradable if pair.startswith(base + dash)][:3]
 
 
-def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:
-    """The facts by which an interval's slots are decided."""
+def rules_of(adapter: ExchangeAdapter, interval: str, *, confirm: bool = True) -> Rules:
+    """The facts by which an interval's slots are decided; ``confirm`` see ``bears_confirmation``."""
     streamed = adapter.transport(interval) == "websocket"
     return Rules(
         streamed=streamed,
@@ -91,7 +96,28 @@ def rules_of(adapter: ExchangeAdapter, interval: str) -> Rules:
         page=adapter.rest_pages(interval).limit,
         stream_skips=streamed and adapter.quiet_bars.stream == "skipped",
         reach=adapter.rest_pages(interval).rows,
+        confirm=confirm,
     )
+
+
+def bears_confirmation(
+    adapter: ExchangeAdapter, subscriptions: Iterable[Subscription], share: float = CONFIRMING
+) -> bool:
+    """Whether REST may be asked about every bar that these streams do not say to be closed.
+
+    That is one short request a bar, on the average within ``share`` of every budget; the rest is
+    for polls and repairs.
+    """
+    if adapter.close_flag:
+        return True
+    polled = adapter.get_rest_supported_intervals()
+    weight = adapter.rest_weight(CONFIRMING_ROWS)
+    spent = sum(
+        weight / adapter.step(interval)
+        for _, _, interval in subscriptions
+        if interval in polled and adapter.transport(interval) == "websocket"
+    )
+    return all(spent <= share * rate.amount / rate.period for rate in adapter.limits.rest)
 
 
 def pack(adapter: ExchangeAdapter, subscriptions: Iterable[Subscription]) -> list[Pack]:

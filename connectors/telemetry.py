@@ -100,6 +100,16 @@ class SubscriptionsAccepted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClosesUnconfirmed(Event):
+    """REST's limits cannot bear a question a bar: the stream's word stands until the audit."""
+
+    event = "closes.unconfirmed"
+    level = "warning"
+    exchange: str
+    subscriptions: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConnectionOpened(Event):
     """A WebSocket connection stands and carries this many channels."""
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors import exchanges
-from connectors.adapter import ExchangeAdapter, QuietBars
+from connectors.adapter import ExchangeAdapter, Limits, QuietBars, Rate
 from connectors.errors import UsageError
 from connectors.market import (
     QUARANTINE,
     Quarantine,
+    bears_confirmation,
     check_history,
     check_interval,
     check_pair,
@@ -193,6 +194,23 @@ def test_only_what_is_known_to_be_skipped_counts_as_skipped(rest: object, skips:
     adapter = Plain()
     adapter.quiet_bars = QuietBars(rest=rest)  # type: ignore[misc, arg-type]  # of this object alone
     assert rules_of(adapter, "1m").rest_skips is skips
+
+
+class Flagless(Plain):
+    """Its streams do not say that a bar is closed, and REST allows ten requests a minute."""
+
+    close_flag = False
+    limits = Limits(source="invented", checked="", rest=(Rate(10, 60), Rate(1_000, 3_600)))
+
+
+def test_closes_are_confirmed_where_the_budget_bears_it() -> None:
+    """A request for every bar of every stream without flags must fit into half of the budget."""
+    bars = [subscription(f"C{number}-USD", "1m") for number in range(6)]
+    polled = [subscription(f"P{number}-USD", "5m") for number in range(99)]
+    assert bears_confirmation(Flagless(), [*bars[:5], *polled])
+    assert not bears_confirmation(Flagless(), bars)
+    assert bears_confirmation(Plain(), bars * 99), "flags need no confirmation"
+    assert not rules_of(Flagless(), "1m", confirm=False).confirm
 
 
 # --- quarantine -----------------------------------------------------------------------------------
