@@ -85,7 +85,7 @@ def _nearest(trading_pair: str, tradable: list[str]) -> list[str]:
 
 
 def rules_of(adapter: ExchangeAdapter, interval: str, *, confirm: bool = True) -> Rules:
-    """The facts by which an interval's slots are decided; ``confirm`` see ``bears_confirmation``."""
+    """The facts by which an interval's slots are decided; for ``confirm`` see below."""
     streamed = adapter.transport(interval) == "websocket"
     return Rules(
         streamed=streamed,
