@@ -54,10 +54,13 @@ def everywhere() -> list[str]:
 class Stage:
     """Where one test plays. ``wishes`` are the subscriptions, and when each was accepted.
 
-    ``luck`` follows from the seed.
+    ``luck`` follows from the seed. The connector's clock is wrong by ``skew`` market seconds.
     """
 
-    def __init__(self, sandbox: Sandbox, kafka: str, prefix: str, luck: Random) -> None:
+    def __init__(
+        self, sandbox: Sandbox, kafka: str, prefix: str, luck: Random, skew: float = 0.0
+    ) -> None:
+        self.skew = skew
         self.luck = luck
         self.sandbox = sandbox
         self.kafka = kafka
@@ -121,7 +124,7 @@ class Stage:
         self, wishes: Iterable[str], registry: SchemaRegistry | None = None, **options: Any
     ) -> Worker:
         """A worker that is not prepared yet."""
-        clock = Clock(SPEED, time.monotonic(), self.market)
+        clock = Clock(SPEED, time.monotonic(), self.market + self.skew)
         return Worker(
             Cluster(self.kafka),
             [Subscription.parse(wish) for wish in wishes],
