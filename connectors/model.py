@@ -143,8 +143,11 @@ class CandleData:
         closed: bool | None = None,
         event_time: float | str | datetime | None = None,
     ) -> None:
-        if type(timestamp_raw) is str and timestamp_raw.isdecimal():
-            timestamp_raw = int(timestamp_raw)
+        if type(timestamp_raw) is str:
+            try:
+                timestamp_raw = int(timestamp_raw)
+            except ValueError:
+                timestamp_raw = _number_or_datetime(timestamp_raw)
         self.timestamp: int = (
             timestamp_raw // 1000
             if type(timestamp_raw) is int and _SECONDS <= timestamp_raw < _MILLISECONDS

@@ -1,7 +1,7 @@
 """The plain base of an adapter: what exchanges have in common, as data and small pieces.
 
 An adapter states facts as class attributes and writes what is its exchange's own. It always writes
-``parse_ws_message`` and, with WebSocket candles, ``control_message``. Where an exchange differs
+``parse_ws_message`` and, with WebSocket candles, ``control``. Where an exchange differs
 from the attributes, it overrides the method that reads them; every method of ``ExchangeAdapter``
 may be overridden as ever. The pieces serve such methods, too:
 
@@ -112,23 +112,27 @@ class Columns:
     """Where a row's figures stand: list indices or dict keys, in the order of CandleData.
 
     Time, open, high, low, close, volume; then, as far as they are sent, quote volume, trades,
-    taker base, taker quote, with None for a gap. Called with a row it gives the values, to be
-    unpacked into CandleData: LookupError where one of the first six is missing, None for others.
+    taker base, taker quote, with None for a gap. ``read(row)`` gives the values, to be unpacked
+    into CandleData: LookupError where one of the first six is missing, None for another.
     """
 
-    __slots__ = ("_needed", "_optional", "_whole")
+    __slots__ = ("read",)
 
     def __init__(self, *keys: Code | None) -> None:
-        self._needed = itemgetter(*keys[:6])
-        self._optional = keys[6:]
-        self._whole = _with_gaps(keys) if None in keys else itemgetter(*keys)
+        self.read: Callable[[Any], tuple[Any, ...]] = _reader(keys)  # not a method: that is slower
 
-    def __call__(self, row: Any) -> tuple[Any, ...]:
-        """The values of a row, the missing optional ones as None."""
+
+def _reader(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
+    whole = _with_gaps(keys) if None in keys else itemgetter(*keys)
+    needed, optional = itemgetter(*keys[:6]), keys[6:]
+
+    def read(row: Any) -> tuple[Any, ...]:
         try:
-            return self._whole(row)
+            return whole(row)
         except LookupError:
-            return (*self._needed(row), *(_value_or_none(row, key) for key in self._optional))
+            return (*needed(row), *(_value_or_none(row, key) for key in optional))
+
+    return read
 
 
 def _with_gaps(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
@@ -226,7 +230,8 @@ def in_iso(time: int) -> str:
 class Query:
     """Names of the parameters of a REST request, "" for one that is not sent.
 
-    ``time`` writes a bound; ``fixed`` are parameters that are always the same.
+    ``time`` writes a bound; ``fixed`` are parameters that are always the same. ``exclusive``: bars
+    that open at a bound are left out, so the bounds lie a second beyond.
     """
 
     symbol: str
@@ -236,13 +241,15 @@ class Query:
     limit: str = ""
     time: Callable[[int], Code] = in_milliseconds
     fixed: Mapping[str, Code] = field(default_factory=dict)
+    exclusive: bool = False
 
     def params(self, symbol: str, code: Code, start: int, end: int, limit: int) -> dict[str, Code]:
-        """Bounds are UNIX seconds."""
+        """For bars that open in ``start`` .. ``end``, both included (UNIX seconds)."""
+        start, end = (start - 1, end + 1) if self.exclusive else (start, end)
         values = {
             self.symbol: symbol,
             self.interval: code,
-            self.start: self.time(start),
+            self.start: self.time(max(0, start)),
             self.end: self.time(end),
             self.limit: limit,
         }
@@ -314,7 +321,7 @@ def milliseconds_of(header: str) -> Callable[[Mapping[str, str]], float | None]:
     return wait
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Envelope:
     """Errors in the body of a REST reply. The body's code is believed before the HTTP status.
 
@@ -333,12 +340,12 @@ class Envelope:
         """What the reply says instead of what was asked for; None where it is all right."""
         code, text = self._said(reply)
         by_status = None if reply.status == 200 else answer_of_status(reply)
-        if isinstance(by_status, RestSlowDown):
-            return RestSlowDown(by_status.reason, self.wait(reply.headers))
         if code is None or code in self.good:
-            return by_status
+            if not isinstance(by_status, RestSlowDown):
+                return by_status
+            return replace(by_status, seconds=self.wait(reply.headers))
         reason = f"{text} (code {code})"
-        if code in self.slow:
+        if code in self.slow or isinstance(by_status, RestSlowDown):
             return RestSlowDown(reason, self.wait(reply.headers))
         if code in self.refused:
             return RestRefused(reason)
@@ -361,7 +368,7 @@ class PlainAdapter(ExchangeAdapter):
     ws_intervals: ClassVar[Mapping[str, Code]] = {}
     """Interval -> code, of those that have a channel."""
     verbs: ClassVar[tuple[str, str | None]] = ("subscribe", "unsubscribe")
-    """What ``control_message`` is told; None: there is no unsubscribing."""
+    """What ``control`` is told; None: there is no unsubscribing."""
     first_messages: ClassVar[tuple[Message, ...]] = ()
     """Sent right after connecting."""
     ping: ClassVar[Message] = ""
@@ -369,12 +376,13 @@ class PlainAdapter(ExchangeAdapter):
 
     rest_url: ClassVar[str]
     """The address of candles; ``{symbol}`` and ``{code}`` in it are filled in."""
+    rest_headers: ClassVar[Mapping[str, str]] = {}
     rest_intervals: ClassVar[Mapping[str, Code]] = {}
     query: ClassVar[Query]
     page: ClassVar[int] = 100
     """Rows a request, at most."""
-    reach: ClassVar[int | None] = None
-    """Rows that history goes back from now; None: to the listing."""
+    reach: ClassVar[Mapping[str, int]] = {}
+    """Interval -> rows that history goes back from now; one that is missing: to the listing."""
     weight: ClassVar[float] = 1.0
     rest_path: ClassVar[tuple[Code, ...]] = ()
     """Where the rows stand in the body."""
@@ -415,6 +423,10 @@ class PlainAdapter(ExchangeAdapter):
             raise ValueError(f"no contract of {symbol} can be told in base units")
         return float(contracts) * size[0] / size[1]
 
+    def with_base_volume(self, symbol: str, figures: Sequence[Any]) -> tuple[Any, ...]:
+        """What ``Columns`` read, whose volume is in contracts, with the volume in base units."""
+        return (*figures[:5], self.in_base(symbol, figures[5]), *figures[6:])
+
     def get_supported_intervals(self) -> dict[str, int]:
         offered = {*self.ws_intervals, *self.rest_intervals}
         lengths = {interval: Interval.parse(interval).seconds for interval in offered}
@@ -454,34 +466,32 @@ class PlainAdapter(ExchangeAdapter):
         """
         return f"{code}:{symbol}"
 
-    def control_message(
-        self, verb: str, channels: Sequence[str], request_id: int, now: float
-    ) -> Message:
+    def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
         """The one message that subscribes or unsubscribes (``verbs``) these channels."""
-        raise NotImplementedError(f"{self.name} subscribes: write control_message, which says how")
+        raise NotImplementedError(f"{self.name} subscribes: write control, which says how")
 
     def get_ws_subscription_payload(self, trading_pair: str, interval: str) -> dict[str, Any]:
         channel = self.channel(Subscription(self.name, trading_pair, interval))
-        message = self.control_message(self.verbs[0], [channel], 1, 0.0)
+        message = self.control(self.verbs[0], [channel], 1, 0.0)
         return message if isinstance(message, dict) else {"message": message}
 
     def subscribe_messages(
         self, channels: Sequence[str], request_id: int, now: float
     ) -> list[Message]:
-        return self._control(self.verbs[0], channels, request_id, now)
+        return self._messages(self.verbs[0], channels, request_id, now)
 
     def unsubscribe_messages(
         self, channels: Sequence[str], request_id: int, now: float
     ) -> list[Message]:
         verb = self.verbs[1]
-        return [] if verb is None else self._control(verb, channels, request_id, now)
+        return [] if verb is None else self._messages(verb, channels, request_id, now)
 
-    def _control(
+    def _messages(
         self, verb: str, channels: Sequence[str], request_id: int, now: float
     ) -> list[Message]:
         size = self.limits.message_channels
         parted = (channels[start : start + size] for start in range(0, len(channels), size))
-        return [self.control_message(verb, part, request_id, now) for part in parted]
+        return [self.control(verb, part, request_id, now) for part in parted]
 
     def ping_message(self, request_id: int, now: float) -> Message:
         return self.ping or super().ping_message(request_id, now)
@@ -503,10 +513,11 @@ class PlainAdapter(ExchangeAdapter):
         request = super().rest_request(trading_pair, interval, start, end, limit, now)
         symbol = quote(self.get_trading_pair_format(trading_pair), safe="")
         code = self.rest_intervals[interval]
-        return replace(request, url=request.url.format(symbol=symbol, code=code))
+        url = request.url.format(symbol=symbol, code=code)
+        return replace(request, url=url, headers=self.rest_headers)
 
     def rest_pages(self, interval: str) -> RestPages:
-        return RestPages(self.page, self.reach)
+        return RestPages(self.page, self.reach.get(interval))
 
     def rest_weight(self, limit: int) -> float:
         return self.weight
@@ -520,7 +531,7 @@ class PlainAdapter(ExchangeAdapter):
 
     def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
         """The candle of one row."""
-        return CandleData(*self.rest_columns(row))
+        return CandleData(*self.rest_columns.read(row))
 
     def parse_rest_response(
         self, data: Any, request: RestRequest | None = None

@@ -29,16 +29,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from connectors.adapter import (
-    Closing,
-    Confirmed,
-    Heartbeat,
-    Limits,
-    Message,
-    Parsed,
-    Rate,
-    Refused,
-    RestPages,
-)
+    Closing, Confirmed, Heartbeat, Limits, Message, Parsed, Rate, Refused, RestPages,
+)  # fmt: skip
 from connectors.model import CandleData
 from connectors.plain import Columns, Listing, PlainAdapter, Query, Spelling, codes, no_object
 
@@ -75,9 +67,7 @@ class _Binance(PlainAdapter):
     def channel_of(self, symbol: str, code: str | int) -> str:
         return f"{symbol.lower()}@kline_{code}"
 
-    def control_message(
-        self, verb: str, channels: Sequence[str], request_id: int, now: float
-    ) -> Message:
+    def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
         return {"method": verb, "params": list(channels), "id": request_id}
 
     def parse_ws_message(self, data: Any) -> Parsed:
@@ -89,7 +79,7 @@ class _Binance(PlainAdapter):
         k = event["k"]
         if stream is None and "i" in k:  # the brief's short form has neither
             stream = f"{event['s'].lower()}@kline_{k['i']}"
-        figures = self.ws_columns(k)
+        figures = self.ws_columns.read(k)
         return [CandleData(*figures, channel=stream, closed=k.get("x"), event_time=event.get("E"))]
 
     def rest_weight(self, limit: int) -> float:

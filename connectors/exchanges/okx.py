@@ -22,64 +22,37 @@ Sources: www.okx.com/docs-v5 as copied on 2026-06-27, ccxt 4.5.64, recordings in
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import Any, ClassVar
 
 from connectors.adapter import (
-    Closing,
-    Confirmed,
-    ExchangeAdapter,
-    Heartbeat,
-    Limits,
-    Message,
-    Parsed,
-    QuietBars,
-    Rate,
-    Refused,
-    RestAnswer,
-    RestPages,
-    RestRefused,
-    RestReply,
-    RestRequest,
-    RestSlowDown,
-    RestUnavailable,
-    Rows,
-    answer_of_status,
-    retry_after,
+    Closing, Confirmed, Heartbeat, Limits, Message, Parsed, QuietBars, Rate, Refused, RestRequest,
+)  # fmt: skip
+from connectors.model import CandleData, Instrument
+from connectors.plain import (
+    Envelope, Listing, PlainAdapter, Query, Spelling, codes, keys, no_object, oldest_first, parts,
+)  # fmt: skip
+
+# REST bars; the channel is "candle" and the bar (documentation, 2026-06)
+BARS = codes(
+    "1s 1m 3m 5m 15m 30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 12h=12Hutc "
+    "1d=1Dutc 2d=2Dutc 3d=3Dutc 5d=5Dutc 1w=1Wutc 1M=1Mutc 3M=3Mutc"
 )
-from connectors.model import CandleData, Grid, Instrument, Interval, Subscription, grid_of
-
-# Our interval -> REST bar; the channel is "candle" and the bar (documentation, 2026-06).
-BARS = {
-    "1s": "1s", "1m": "1m", "3m": "3m", "5m": "5m", "15m": "15m", "30m": "30m",
-    "1h": "1H", "2h": "2H", "4h": "4H", "6h": "6Hutc", "12h": "12Hutc",
-    "1d": "1Dutc", "2d": "2Dutc", "3d": "3Dutc", "5d": "5Dutc", "1w": "1Wutc",
-    "1M": "1Mutc", "3M": "3Mutc",
-}  # fmt: skip
-SECONDS = {interval: Interval.parse(interval).seconds for interval in BARS}
-ONLY_ON_WEBSOCKET = {"5d"}
-LEARNED_GRIDS = {"2d", "3d", "5d", "1w"}
-
-REST = "https://www.okx.com/api/v5"  # openapi.okx.com is named as well (2026-06)
 LATEST_ROWS = 1440  # reach of /market/candles, the running one included (2026-06)
-SECOND_ROWS = 89 * 86_400  # three months at the least of 1s (2026-06)
 HISTORY_WEIGHT = 2.0  # 20 in 2 s, /market/candles 40 in 2 s (2026-06); instruments 20, too
 
 CLOSED = {"0": False, "1": True}
 UPGRADE = "64008"  # 60 s before the connection is closed; on /business unproven
 NAMED_IN_ERROR = re.compile(r"channel:([^,]+),instId:(\S+) doesn't exist", re.IGNORECASE)
-WRONG_QUESTION = {"51000", "51001"}  # parameter error, unknown instId
-RATE_LIMIT = "50011"  # with HTTP 429, sometimes 200
 
 
-class _Okx(ExchangeAdapter):
+class _Okx(PlainAdapter):
+    ws_intervals = {interval: f"candle{bar}" for interval, bar in BARS.items()}
+    anchors = {"2d": None, "3d": None, "5d": None, "1w": None}
     close_flag = True
     close_grace = 5.0  # a closing frame was recorded 3.4 s after the close (one source)
     quiet_bars = QuietBars(stream="sent", rest="sent")  # flat: documented, and recorded 2023-05
-    heartbeat = Heartbeat("message", every=20, silence=30)  # code 4004 after 30 s without data
     limits = Limits(
         source="www.okx.com/docs-v5, WebSocket connect and candlesticks; see UNKNOWN above",
         checked="2026-06-27",
@@ -91,184 +64,65 @@ class _Okx(ExchangeAdapter):
         attempts=Rate(3),
         rest=(Rate(40, 2),),
     )
-    kind: ClassVar[str]
-    symbol_suffix: ClassVar[str] = ""
     base_column: ClassVar[int]
-    old_quote_column: ClassVar[int | None]
 
-    def __init__(self) -> None:
-        self._symbols: dict[str, str] = {}
+    ws_url = "wss://ws.okx.com:8443/ws/v5/business"
+    heartbeat = Heartbeat("message", every=20, silence=30)  # code 4004 after 30 s without data
+    ping = "ping"
 
-    def get_trading_pair_format(self, trading_pair: str) -> str:
-        return self._symbols.get(trading_pair, trading_pair + self.symbol_suffix)
-
-    def get_supported_intervals(self) -> dict[str, int]:
-        return dict(SECONDS)
-
-    def get_ws_supported_intervals(self) -> list[str]:
-        return list(BARS)
-
-    def get_rest_supported_intervals(self) -> list[str]:
-        return [interval for interval in BARS if interval not in ONLY_ON_WEBSOCKET]
-
-    def grid(self, interval: str) -> Grid:
-        return Grid(SECONDS[interval], None) if interval in LEARNED_GRIDS else grid_of(interval)
-
-    # --- WebSocket ---
-
-    def get_ws_url(self) -> str:
-        return "wss://ws.okx.com:8443/ws/v5/business"
-
-    def channel(self, subscription: Subscription) -> str:
-        symbol = self.get_trading_pair_format(subscription.trading_pair)
-        return f"candle{BARS[subscription.interval]}:{symbol}"
-
-    def get_ws_subscription_payload(self, trading_pair: str, interval: str) -> dict[str, Any]:
-        return _ask("subscribe", [self.channel(Subscription(self.name, trading_pair, interval))], 1)
-
-    def subscribe_messages(
-        self, channels: Sequence[str], request_id: int, now: float
-    ) -> list[Message]:
-        del now
-        return [_ask("subscribe", channels, request_id)]
-
-    def unsubscribe_messages(
-        self, channels: Sequence[str], request_id: int, now: float
-    ) -> list[Message]:
-        del now
-        return [_ask("unsubscribe", channels, request_id)]
-
-    def ping_message(self, request_id: int, now: float) -> Message:
-        del request_id, now
-        return "ping"
+    def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
+        args = [{"channel": name, "instId": symbol} for name, symbol in map(parts, channels)]
+        return {"id": str(request_id), "op": verb, "args": args}
 
     def parse_ws_message(self, data: Any) -> Parsed:
         if type(data) is not dict:
-            return _no_object(data)
-        try:
-            if "event" in data:
-                return _event(data)
-            name = data["arg"]["channel"] if "arg" in data or "data" in data else ""
-            if not name.startswith("candle"):
-                return None
-            return self._candles(data["data"], f"{name}:{data['arg']['instId']}")
-        except (TypeError, AttributeError, IndexError) as problem:
-            raise ValueError(f"a frame is malformed: {problem!r}") from problem
+            return no_object(data, "pong")
+        if "event" in data:
+            return _event(data)
+        if "arg" not in data and "data" not in data:
+            return None
+        arg = data["arg"]
+        if not arg["channel"].startswith("candle"):
+            return None
+        return self._candles(data["data"], f"{arg['channel']}:{arg['instId']}")
 
-    def _candles(self, rows: list[list[str]], channel: str | None) -> list[CandleData]:
-        candles = [self._candle(row, channel) for row in rows]
-        if len(candles) > 1:
-            candles.sort(key=attrgetter("timestamp"))  # newest first on REST
-        return candles
+    def _candles(self, rows: list[list[str]], channel: str | None = None) -> list[CandleData]:
+        base, candles = self.base_column, []
+        for row in rows:
+            if len(row) == 7:
+                closed, quote = None, row[6] if base == 5 else None
+            else:
+                closed, quote = CLOSED[row[8]], row[7]
+            figures = (int(row[0]), row[1], row[2], row[3], row[4], row[base], quote)
+            candles.append(CandleData(*figures, channel=channel, closed=closed))
+        return oldest_first(candles)
 
-    def _candle(self, row: list[str], channel: str | None) -> CandleData:
-        if len(row) == 7:
-            return self._old_candle(row, channel)
-        return CandleData(
-            int(row[0]),
-            row[1],
-            row[2],
-            row[3],
-            row[4],
-            row[self.base_column],
-            row[7],
-            channel=channel,
-            closed=CLOSED[row[8]],
-        )
-
-    def _old_candle(self, row: list[str], channel: str | None) -> CandleData:
-        quote = None if self.old_quote_column is None else row[self.old_quote_column]
-        figures = (row[1], row[2], row[3], row[4], row[self.base_column], quote)
-        return CandleData(int(row[0]), *figures, channel=channel)
-
-    # --- REST ---
-
-    def get_rest_url(self) -> str:
-        return f"{REST}/market/candles"
-
-    def get_rest_params(
-        self, trading_pair: str, interval: str, start_time: int, end_time: int, limit: int
-    ) -> dict[str, str | int]:
-        return {
-            "instId": self.get_trading_pair_format(trading_pair),
-            "bar": BARS[interval],
-            "before": start_time * 1000 - 1,
-            "after": end_time * 1000 + 1,
-            "limit": limit,
-        }
-
-    def rest_pages(self, interval: str) -> RestPages:
-        """100 rows: the sources agree on no more for history."""
-        return RestPages(100, rows=SECOND_ROWS if interval == "1s" else None)
+    rest_url = "https://www.okx.com/api/v5/market/candles"  # openapi.okx.com, too (2026-06)
+    rest_intervals = {interval: bar for interval, bar in BARS.items() if interval != "5d"}
+    rest_path = ("data",)
+    # parameter error, unknown instId; rate limit, with HTTP 429, sometimes 200
+    envelope = Envelope(keys("code", "msg"), ["0"], refused=["51000", "51001"], slow=["50011"])
+    query = Query("instId", "bar", "before", "after", "limit", exclusive=True)
+    page = 100  # the sources agree on no more for history
+    reach = {"1s": 89 * 86_400}  # three months at the least (2026-06)
 
     def rest_request(
         self, trading_pair: str, interval: str, start: int, end: int, limit: int, now: float
     ) -> RestRequest:
-        """The latest rows from ``/candles``, older ones and 1s from ``/history-candles``."""
         latest = super().rest_request(trading_pair, interval, start, end, limit, now)
-        if interval != "1s" and start >= now - (LATEST_ROWS - 1) * SECONDS[interval]:
+        if interval != "1s" and start >= now - (LATEST_ROWS - 1) * self.step(interval):
             return latest
-        return replace(latest, url=f"{REST}/market/history-candles", weight=HISTORY_WEIGHT)
+        url = self.rest_url.replace("candles", "history-candles")
+        return replace(latest, url=url, weight=HISTORY_WEIGHT)
 
-    def parse_rest_response(
-        self, data: Any, request: RestRequest | None = None
-    ) -> list[CandleData]:
-        del request
-        try:
-            return self._candles(data["data"], None)
-        except (TypeError, LookupError) as problem:
-            raise ValueError(f"no candle rows: {problem!r} in {str(data)[:200]}") from problem
+    def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
+        return self._candles([row])[0]
 
-    def read_rest_reply(self, reply: RestReply, request: RestRequest) -> RestAnswer:
-        """The body's code decides, whatever the HTTP status; a status only where it has none."""
-        code, reason = _code(reply)
-        if reply.status == 200 and code in ("0", None):
-            return Rows(self.parse_rest_response(reply.json(), request))
-        if code == RATE_LIMIT:
-            return RestSlowDown(reason, retry_after(reply.headers))
-        if code in WRONG_QUESTION:
-            return RestRefused(reason)
-        return RestUnavailable(reason) if reply.status == 200 else answer_of_status(reply)
-
-    def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-        url = f"{REST}/public/instruments"
-        reply = yield RestRequest(url=url, params={"instType": self.kind}, weight=HISTORY_WEIGHT)
-        code, reason = _code(reply)
-        if code != "0":
-            raise ValueError(f"instruments: {reason}")
-        try:
-            return [self._instrument(row) for row in reply.json()["data"]]
-        except (TypeError, LookupError) as problem:
-            raise ValueError(f"instruments without {problem!r}") from problem
-
-    def _instrument(self, row: Mapping[str, str]) -> Instrument:
-        return Instrument(
-            trading_pair=self._pair(row),
-            symbol=row["instId"],
-            contract_size=float(row.get("ctVal") or 1) * float(row.get("ctMult") or 1),
-            inverse=row.get("ctType") == "inverse",
-            tradable=row["state"] == "live",
-            status=row["state"],
-        )
-
-    @abstractmethod
-    def _pair(self, row: Mapping[str, str]) -> str:
-        """The trading pair of a row of instruments."""
-
-    def use_instruments(self, rows: Sequence[Instrument]) -> None:
-        self._symbols = {row.trading_pair: row.symbol for row in rows}
-
-
-def _ask(op: str, channels: Sequence[str], request_id: int) -> dict[str, Any]:
-    pairs = (channel.split(":", 1) for channel in channels)
-    args = [{"channel": name, "instId": symbol} for name, symbol in pairs]
-    return {"id": str(request_id), "op": op, "args": args}
-
-
-def _no_object(data: Any) -> Parsed:
-    if type(data) is str and data != "pong":
-        raise ValueError(f"text that is neither JSON nor pong: {data[:200]!r}")
-    return None
+    listing = Listing(
+        url="../public/instruments", params={"instType": "SPOT"}, weight=HISTORY_WEIGHT,
+        rows=("data",), symbol="instId", base="baseCcy", quote="quoteCcy",
+        status="state", live=["live"],
+    )  # fmt: skip
 
 
 def _event(data: dict[str, Any]) -> Parsed:
@@ -287,35 +141,23 @@ def _event(data: dict[str, Any]) -> Parsed:
     return None
 
 
-def _code(reply: RestReply) -> tuple[str | None, str]:
-    """The code and its text; without a code the text says the HTTP status."""
-    try:
-        body = reply.json()
-        return body["code"], f"{body.get('msg')} (code {body['code']})"
-    except (ValueError, TypeError, LookupError) as problem:
-        return None, f"HTTP {reply.status} without a code: {problem!r}"
-
-
 class OkxSpot(_Okx):
     """OKX, spot."""
 
     name = "okx_spot"
-    kind = "SPOT"
+    spelling = Spelling(separator="-")
     base_column = 5
-    old_quote_column = 6
-
-    def _pair(self, row: Mapping[str, str]) -> str:
-        return f"{row['baseCcy']}-{row['quoteCcy']}"
 
 
 class OkxPerpetual(_Okx):
     """OKX, perpetual swaps: ``BTC-USDT`` linear, ``BTC-USD`` inverse."""
 
     name = "okx_perpetual"
-    kind = "SWAP"
-    symbol_suffix = "-SWAP"
+    spelling = Spelling(separator="-", suffix="-SWAP")
     base_column = 6
-    old_quote_column = None
+    listing = replace(_Okx.listing, params={"instType": "SWAP"}, base="")  # empty for swaps
 
-    def _pair(self, row: Mapping[str, str]) -> str:
-        return row.get("instFamily") or row["uly"]  # baseCcy and quoteCcy are empty for swaps
+    def instrument(self, row: Any) -> Instrument | None:
+        size = float(row.get("ctVal") or 1) * float(row.get("ctMult") or 1)
+        listed = self.listing.instrument(row, self.spelling)
+        return listed and replace(listed, contract_size=size, inverse=row["ctType"] == "inverse")
