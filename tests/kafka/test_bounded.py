@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection
 
 from connectors.errors import ShardLost, Unreachable
 from connectors.kafka import Limits, Record, Shard
-from connectors.kafka.bounded import within
+from connectors.kafka.bounded import end_client, end_producer, within
 from tests.kafka.guarded import Guarded, frozen
 from tests.kafka.world import Script, World, never, until
 
@@ -33,6 +39,27 @@ async def test_a_limit_holds_against_work_that_resists() -> None:
         await within(0.1, stubborn())
     assert time.monotonic() - started < 1
     may.set()
+
+
+async def test_the_private_parts_of_aiokafka_are_those_of_the_version_that_is_pinned() -> None:
+    """Ended clients are cut off by private parts: another minor version may have none of them."""
+    major, minor = version("aiokafka").split(".")[:2]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    pinned = [each for each in project["project"]["dependencies"] if "aiokafka" in each]
+    assert pinned == [f"aiokafka>={major}.{minor},<{major}.{int(minor) + 1}"]
+    producer, consumer = AIOKafkaProducer(transactional_id="t"), AIOKafkaConsumer()
+    for owner, names in (
+        (producer, "_closed _sender _message_accumulator _txn_manager client"),
+        (producer._message_accumulator, "_closed _batches _pending_batches"),
+        (producer._txn_manager, "_transaction_waiter"),
+        (producer.client, "_sync_task _conns"),
+        (consumer, "_closed _client"),
+        (AIOKafkaAdminClient(), "_client"),
+        (AIOKafkaConnection("localhost", 1), "_writer"),
+    ):
+        assert [name for name in names.split() if not hasattr(owner, name)] == []
+    await end_producer(producer)
+    await end_client(consumer)
 
 
 async def test_a_frozen_kafka_holds_nobody_up(own: Guarded, own_world: World) -> None:
