@@ -151,8 +151,12 @@ class Ledger:
     def _new_memory(self) -> Memory:
         if not self.rules.rest:
             return Memory(RECENT, RECENT)
-        in_time = (self.rules.grace + LAG + AUDIT + self._batch) / self.grid.step
-        return Memory(REREAD, int(in_time) + SPARE)
+        return Memory(REREAD, self._unaudited + SPARE)
+
+    @property
+    def _unaudited(self) -> int:
+        """So many slots before the head are not audited yet where all goes well."""
+        return int((self.rules.grace + LAG + AUDIT + self._batch) / self.grid.step) + 1
 
     # --- begin and forget ---
 
@@ -195,8 +199,11 @@ class Ledger:
         self._release()
 
     def _open_memory(self) -> None:
+        """The audit goes on where it was, or where that of a former run must have been."""
         head, audited = self.coverage.head, self._memory.audited
-        self._memory.begin(head, audited if audited >= 0 else head)
+        if audited < 0:
+            audited = max(self.coverage.start, self.grid.after(head, -self._unaudited))
+        self._memory.begin(head, audited if self.rules.rest else head)
 
     def forget(self) -> None:
         """Nothing is decided until the next ``begin``, and what was pending is not published.
@@ -423,7 +430,7 @@ class Ledger:
             return
         if over is None:
             self._decided(Word(row, CloseReason.REST_ROW, sure, proven))
-        elif not behind(row, over.state):
+        elif proven or not behind(row, over.state):
             row = filled(row, over.state)
             self._decided(Word(row, CloseReason.REST_CONFIRMED, sure, proven))
 
@@ -477,6 +484,7 @@ class Ledger:
                     self._closed[slot] = word
                 self._over.pop(slot, None)
             case SlotState.MISSING:
+                self._over.pop(slot, None)
                 self._publish(word, revision=0, late=True)
             case SlotState.SETTLED:
                 self._again(word)
@@ -651,10 +659,12 @@ class Ledger:
         if self._inferred(head) or real < self._decide_at():
             return
         end = max(self.grid.after(head), self._past_until(self._clock.market_at(real - HOLD)))
-        end = min([end, *self._closed, *(slot for slot in self._over if self._inferred(slot))])
+        inferred = (slot for slot in self._over if slot > head and self._inferred(slot))
+        end = min([end, *self._closed, *inferred])
         reason = "REST has not given it" if self.rules.rest else "REST has no such interval"
         self.coverage.miss(head, end, reason, self._missing_since(reason, int(market)))
-        self._over = {slot: over for slot, over in self._over.items() if slot >= end}
+        for slot in sorted(self._over)[:-SPARE]:
+            del self._over[slot]
         self._touch(self)
         self._release()
 

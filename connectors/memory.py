@@ -39,8 +39,9 @@ class Word(NamedTuple):
         return self.reason not in STREAM
 
     def regresses(self, known: Published) -> bool:
-        """Whether REST lacks trades that the stream has told of."""
-        return self.by_rest and known.reason in STREAM and behind(self.candle, known.candle)
+        """Whether REST lacks trades that were told of: by the stream, or by itself a while ago."""
+        fresh = known.reason in STREAM or not self.proven
+        return self.by_rest and fresh and behind(self.candle, known.candle)
 
 
 class Published(NamedTuple):

@@ -225,6 +225,16 @@ def test_a_row_behind_the_flag_never_regresses() -> None:
     assert desk.took() == [(0, "REST_ROW", 1, False)]
 
 
+def test_a_row_behind_an_earlier_row_is_a_correction_only_long_after_the_close() -> None:
+    """REST's replicas lag behind each other: less volume soon after the close is no news."""
+    desk = Desk(POLLED)
+    desk.reply(desk.at(1, GRACE + LAG).ask(), bar(0, 6.0), bar(1))
+    desk.reply(desk.at(2, GRACE).ask(), bar(0, 5.0), bar(1), bar(2))
+    assert desk.took()[0] == (0, "REST_ROW", 0, False)
+    desk.reply(audit_of(desk, 0), bar(0, 5.0))
+    assert (0, "REST_ROW", 1, False) in desk.took()
+
+
 # --- inferred closes ------------------------------------------------------------------------------
 
 
@@ -382,7 +392,7 @@ def test_each_poll_reads_the_last_two_bars_again() -> None:
     for number in range(3):
         span = desk.at(number + 1, GRACE).ask()
         assert span.start == slot(max(0, number - 2))
-        desk.reply(span, *[bar(it, 4.0 if number == 2 and it == 1 else 5.0) for it in range(4)])
+        desk.reply(span, *[bar(it, 6.0 if number == 2 and it == 1 else 5.0) for it in range(4)])
     assert desk.took() == [
         (0, "REST_ROW", 0, False),
         (1, "REST_ROW", 0, False),
@@ -1053,6 +1063,20 @@ def test_a_successor_revises_nothing_for_figures_that_the_stream_lacked() -> Non
     assert successor.took() == []
     successor.hear(bar(0, 7.0, closed=True))
     assert successor.took() == [(0, "EXCHANGE_FLAG", 1, False)]
+
+
+def test_a_successor_audits_what_its_predecessor_could_not() -> None:
+    """Nobody else would find what REST did not have then, or had otherwise."""
+    desk = Desk(FLAGGED)
+    desk.hear(bar(0, closed=True))
+    desk.at(3, 1).hear(bar(2, closed=True))
+    desk.reply(desk.ask(), bar(0), bar(2))
+    successor = Desk(FLAGGED, begin=False)
+    successor.at(4).begin(desk.kept())
+    successor.reply(audit_of(successor, 0), bar(0), bar(1), bar(2, 7.0))
+    successor.tick()
+    successor.recalled(bar(2))
+    assert successor.took() == [(1, "REST_ROW", 0, True), (2, "REST_ROW", 1, False)]
 
 
 def test_history_is_not_audited() -> None:
