@@ -34,6 +34,7 @@ The modules in reading order; each imports only from those above it.
     closed       reading closed candles back: those of wanted slots
     dead_letters what cannot be read: a sample, with its bytes
     flow         the way of a candle: source -> parse -> settle -> encode -> publish
+    reconciliation  what lies in closed topics must be what coverage speaks of
     writer       a shard's closed candles and coverage, in transactions
     recall       reading published candles back for ledgers that ask for them
     line         one connection kept alive: made again, replaced before it must end

@@ -268,7 +268,9 @@ class Worker:
             owner=uuid4().hex,
             coverage=(topic, self._prefixes[topic]),
             values=self._values(COVERAGE),
+            candles=self._values(CANDLE),
             accepted=accepted,
+            since=self._options.since,
             forgotten=self._recall.drop,
         )
 

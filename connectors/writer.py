@@ -25,13 +25,13 @@ from typing import Final
 
 from connectors.clock import Clock
 from connectors.codec import OWNER_KEY, coverage_of, encode_coverage, subscription_key
-from connectors.coverage import Coverage
-from connectors.errors import Fenced, RecordRefused, SetupError, ShardLost, Unreachable
+from connectors.errors import Fenced, RecordRefused, ShardLost, Unreachable
 from connectors.flow import Lane, Tally
 from connectors.kafka import Record, Shard
 from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.model import Subscription
+from connectors.reconciliation import Account, Reconciliation, account_of
 from connectors.records import CoverageRecord
 from connectors.tasks import happens
 from connectors.telemetry import ShardDropped, ShardTaken, SubscriptionQuarantined
@@ -49,7 +49,8 @@ class Writer:
     """See the head of the module.
 
     ``owner`` names this run in its claim and its coverage; new coverage begins with the bar that
-    was running at ``accepted`` (market time). ``forgotten`` is called whenever all ledgers are
+    was running at ``accepted``, or at ``since`` (market times). ``values`` reads coverage,
+    ``candles`` closed candles. ``forgotten`` is called whenever all ledgers are
     forgotten.
     """
 
@@ -63,7 +64,9 @@ class Writer:
         owner: str,
         coverage: tuple[str, bytes],
         values: Values,
+        candles: Values,
         accepted: float,
+        since: float | None,
         forgotten: Callable[[], None],
     ) -> None:
         self._shard = shard
@@ -75,7 +78,9 @@ class Writer:
         self._predecessor: str | None = None
         self._topic, self._prefix = coverage
         self._values = values
+        self._reconciliation = Reconciliation(shard, self._topic, candles)
         self._accepted = accepted
+        self._wanted = accepted if since is None else min(since, accepted)
         self._forgotten = forgotten
         self._last: dict[tuple[str, int], int] = {}
         self._touched: dict[Subscription, Lane] = {}
@@ -127,46 +132,36 @@ class Writer:
     async def _take_over(self) -> None:
         known = dict(await self._shard.take_over())
         self._predecessor = await self._claimed_by(known)
-        coverages = {
-            subscription: await self._coverage(lane, known.get(subscription_key(subscription)))
+        accounts = [
+            await self._account(lane, known.get(subscription_key(subscription)))
             for subscription, lane in self._lanes.items()
             if subscription not in self._quarantined
-        }
-        await self._check_closed_topics()
-        for subscription, coverage in coverages.items():
-            self._begin(subscription, coverage)
+        ]
+        await self._reconciliation.check(accounts, self._last)
+        for account in accounts:
+            self._begin(account)
         await self._write(self._claim())
-        resumed = sum(coverage is not None for coverage in coverages.values())
+        resumed = sum(account.coverage is not None for account in accounts)
         ShardTaken(
-            shard=self._shard.transactional_id, subscriptions=len(coverages), resumed=resumed
+            shard=self._shard.transactional_id, subscriptions=len(accounts), resumed=resumed
         ).tell()
 
-    def _begin(self, subscription: Subscription, coverage: Coverage | None) -> None:
-        ledger = self._lanes[subscription].ledger
+    def _begin(self, account: Account) -> None:
+        ledger = account.lane.ledger
         try:
-            ledger.begin(coverage, self._accepted, self._clock.real())
+            ledger.begin(account.coverage, self._accepted, self._clock.real())
         except ValueError as error:  # what is covered are no slots of this subscription
             ledger.forget()
-            self._quarantine(subscription, error)
+            self._quarantine(account.subscription, error)
 
-    async def _coverage(self, lane: Lane, value: bytes | None) -> Coverage | None:
+    async def _account(self, lane: Lane, value: bytes | None) -> Account:
         if value is None:
-            return None
+            return account_of(lane, None, self._wanted)
         record = await self._record(value)
         if record.last_closed_offset is not None:
             place = lane.closed_topic, lane.partition
             self._last[place] = max(self._last.get(place, 0), record.last_closed_offset)
-        return record.coverage
-
-    async def _check_closed_topics(self) -> None:
-        """What coverage calls published must still be there: SetupError where it is not."""
-        for (topic, partition), last in self._last.items():
-            if await self._shard.end(topic, partition) <= last:
-                raise SetupError(
-                    f"topic {topic} was recreated or cut short: coverage speaks of offset {last} "
-                    f"in partition {partition}, which is not there; restore the topic together "
-                    f"with {self._topic}, or use another --prefix"
-                )
+        return account_of(lane, record.coverage, self._wanted)
 
     async def _claimed_by(self, known: Mapping[bytes, bytes | None]) -> str | None:
         claim = known.get(OWNER_KEY)

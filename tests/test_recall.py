@@ -181,6 +181,21 @@ async def test_what_is_asked_during_a_pass_waits_for_the_next(world: World) -> N
     assert [answer[:2] for answer in world.asks[BTC].told] == [(0, 1), (0, 1), (1, 2)]
 
 
+async def test_questions_of_a_ledger_are_answered_one_by_one(world: World) -> None:
+    """Each with its own slots, though one pass has found them all."""
+    world.may.clear()
+    world.ask(DOT, 0, 1)
+    await until(lambda: len(world.passes) == 1)
+    world.ask(BTC, 0, 2)
+    world.ask(BTC, 1, 4)
+    world.keeps(BTC, 0, 1, 2, 3, 4)
+    world.may.set()
+    assert await world.told(BTC, 2) == [
+        (0, 2, [(0, 0), (1, 0)]),
+        (1, 4, [(1, 0), (2, 0), (3, 0)]),
+    ]
+
+
 async def test_a_pass_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many slots are kept at once; a single larger question has a pass of its own."""
     monkeypatch.setattr(recall, "PASS_SLOTS", 10)

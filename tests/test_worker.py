@@ -6,7 +6,15 @@ import asyncio
 import io
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import formatdate
@@ -90,6 +98,14 @@ class Pretend(Shard):
 
     async def peek(self) -> list[tuple[bytes, bytes | None]]:
         return []
+
+    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        del topic
+        return dict.fromkeys(partitions, 0)
+
+    async def offsets_since(self, topic: str, timestamps: Mapping[int, int]) -> dict[int, int]:
+        del topic
+        return dict.fromkeys(timestamps, 0)
 
     async def commit(self, records: Sequence[Record]) -> dict[Place, int]:
         await self.may.wait()

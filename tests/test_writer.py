@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 
 import pytest
@@ -33,7 +40,7 @@ from connectors.errors import (
     Unreachable,
 )
 from connectors.flow import Lane, Tally
-from connectors.kafka import Cluster, Record, Shard, TopicPlan
+from connectors.kafka import Cluster, Record, Shard, Stored, TopicPlan
 from connectors.kafka.batches import Place
 from connectors.ledger import HOLD
 from connectors.limits import Backoff
@@ -68,7 +75,8 @@ class Pretend(Shard):
         self.may = asyncio.Event()
         self.may.set()
         self.taken = 0
-        self.ends: dict[Place, int] = {}
+        self.deleted: set[str] = set()
+        self.read: list[tuple[str, int, int]] = []
 
     async def take_over(self) -> list[tuple[bytes, bytes | None]]:
         _raise_next(self.take_over_fails)
@@ -86,15 +94,34 @@ class Pretend(Shard):
         _raise_next(self.fails)
         self.committed.append(list(records))
         _raise_next(self.doubts)
-        return {(record.topic, record.partition): self._ends(record) - 1 for record in records}
+        return {
+            (topic, partition): len(self._stored(topic, partition)) - 1
+            for topic, partition, *_ in records
+        }
 
-    async def end(self, topic: str, partition: int) -> int:
-        return self.ends.get((topic, partition), 0)
+    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        return {each: len(self._stored(topic, each)) for each in partitions}
 
-    def _ends(self, record: Record) -> int:
-        place = record.topic, record.partition
-        self.ends[place] = self.ends.get(place, 0) + 1
-        return self.ends[place]
+    async def offsets_since(self, topic: str, timestamps: Mapping[int, int]) -> dict[int, int]:
+        return {each: self._since(topic, each, at) for each, at in timestamps.items()}
+
+    async def stored(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Stored, None]:
+        for partition, start in starts.items():
+            self.read.append((topic, partition, start))
+            for stored in self._stored(topic, partition)[start:]:
+                yield stored
+
+    def _since(self, topic: str, partition: int, timestamp: int) -> int:
+        stored = self._stored(topic, partition)
+        return next((it.offset for it in stored if it.timestamp >= timestamp), len(stored))
+
+    def _stored(self, topic: str, partition: int) -> list[Stored]:
+        """A partition: what was committed, unless it was deleted."""
+        records = [it for it in self.records(topic) if it.partition == partition]
+        return [
+            Stored(topic, partition, offset, it.key, it.value, it.timestamp)
+            for offset, it in enumerate([] if topic in self.deleted else records)
+        ]
 
     async def close(self) -> None:
         return
@@ -154,7 +181,11 @@ class World:
     """
 
     def __init__(
-        self, *wanted: Subscription, later: float = 0.0, backoff: Backoff | None = None
+        self,
+        *wanted: Subscription,
+        later: float = 0.0,
+        since: float | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self.clock = Clock(1.0, time.monotonic(), START + later)
         self.shard = Pretend()
@@ -170,7 +201,9 @@ class World:
             owner=OURS,
             coverage=(COVERED, COVERAGE.prefix),
             values=Values(COVERAGE, Cluster("localhost:1"), TopicPlan()),
+            candles=Values(CANDLE, Cluster("localhost:1"), TopicPlan()),
             accepted=START + later,
+            since=since,
             forgotten=lambda: self.forgotten.append(self.begun),
         )
         for each in wanted or (BTC,):
@@ -471,7 +504,7 @@ async def test_a_recreated_topic_ends_the_run_with_a_sentence() -> None:
         await world.written()
         world.closes(1)
         await world.written()
-    world.shard.ends[CLOSED, 1] = 0
+    world.shard.deleted.add(CLOSED)
     async with running(world=world) as again:
         error = await again.verdict()
     assert isinstance(error, SetupError)
@@ -479,6 +512,59 @@ async def test_a_recreated_topic_ends_the_run_with_a_sentence() -> None:
         f"topic {CLOSED} was recreated or cut short: coverage speaks of offset 1 in partition 1, "
         f"which is not there; restore the topic together with {COVERED}, or use another --prefix"
     )
+    assert world.shard.read == []
+
+
+async def test_an_older_copy_of_coverage_ends_the_run_with_a_sentence() -> None:
+    """What was published behind it would be published again: nothing is written."""
+    async with running() as world:
+        world.closes(0)
+        await world.written()
+        before = world.shard.coverage()
+        world.closes(1)
+        await world.written()
+    older = [Record(COVERED, 0, key, value, 0) for key, value in before]
+    again = World()
+    again.shard.committed = [*world.shard.committed, older]
+    async with running(world=again):
+        error = await again.verdict()
+    assert isinstance(error, SetupError)
+    assert f"topic {CLOSED}, partition 1, offset 1: a candle of {BTC} that opens at" in str(error)
+    assert again.shard.committed[-1] is older
+    assert not again.begun
+
+
+@pytest.mark.parametrize(("since", "ends"), [(None, False), (START, True)])
+async def test_deleted_coverage_ends_the_run_where_it_would_double(
+    since: float | None, ends: bool
+) -> None:
+    """A subscription begins anew behind what is published, but not upon it."""
+    async with running() as world:
+        world.closes(0, 1)
+        await world.written()
+    anew = World(later=120.0, since=since)
+    anew.shard.committed = [world.shard.records(CLOSED)]
+    async with running(world=anew):
+        assert anew.ended is ends
+    assert (anew.shard.records(COVERED) == []) is ends
+
+
+async def test_a_shard_is_taken_over_behind_what_it_last_wrote() -> None:
+    """Of the closed topic only what may not be accounted for is read."""
+    async with running() as world:
+        for bar in range(5):
+            world.closes(bar)
+            await world.written()
+        world.shard.fails.append(ShardLost("gone"))
+        world.closes(5)
+        await until(lambda: world.shard.taken == 2)
+        await world.written()
+    assert world.shard.read == []
+    again = World()
+    again.shard.committed = world.shard.committed
+    async with running(world=again):
+        assert again.begun
+    assert again.shard.read == [(CLOSED, 1, 5)]
 
 
 async def test_coverage_keeps_the_last_offset_before_it() -> None:

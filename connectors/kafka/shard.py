@@ -16,7 +16,14 @@ thrown away, and only a new life, whose ``take_over`` reads coverage back, knows
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,7 +36,13 @@ from connectors.kafka.batches import BATCH_BYTES, Place, Record, by_place, packe
 from connectors.kafka.bounded import STOP_SECONDS, end_producer, seen, within
 from connectors.kafka.cluster import Cluster, probe
 from connectors.kafka.failures import Stage, explain
-from connectors.kafka.reader import STALL_SECONDS, read_topic, watermarks
+from connectors.kafka.reader import (
+    STALL_SECONDS,
+    Stored,
+    offsets_since,
+    read_topic,
+    watermarks,
+)
 from connectors.kafka.topics import partition_counts
 
 TRANSACTIONAL: Final[Mapping[str, Any]] = {
@@ -105,9 +118,19 @@ class Shard:
         """What its coverage says, as ``take_over`` returns it, without fencing anybody."""
         return await self._read()
 
-    async def end(self, topic: str, partition: int) -> int:
-        """The high watermark of a partition that this shard writes to."""
-        return (await watermarks(self._cluster, topic, [partition]))[partition][1]
+    async def ends(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """The high watermarks of partitions that this shard writes to."""
+        marks = await watermarks(self._cluster, topic, partitions)
+        return {partition: end for partition, (_, end) in marks.items()}
+
+    async def offsets_since(self, topic: str, timestamps: Mapping[int, int]) -> dict[int, int]:
+        """Of each partition the first offset with its timestamp (milliseconds) or a later one."""
+        return await offsets_since(self._cluster, topic, timestamps)
+
+    def stored(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Stored, None]:
+        """What is committed in these partitions, from these offsets to the high watermark."""
+        stall = self._limits.read
+        return read_topic(self._cluster, topic, starts, partitions=list(starts), stall=stall)
 
     async def commit(self, records: Sequence[Record]) -> dict[Place, int]:
         """Write all ``records`` or none; when it returns, they are visible, exactly once.
