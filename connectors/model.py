@@ -143,16 +143,13 @@ class CandleData:
         closed: bool | None = None,
         event_time: float | str | datetime | None = None,
     ) -> None:
-        if type(timestamp_raw) is str:
-            try:
-                timestamp_raw = int(timestamp_raw)
-            except ValueError:
-                timestamp_raw = _number_or_datetime(timestamp_raw)
-        self.timestamp: int = (
-            timestamp_raw // 1000
-            if type(timestamp_raw) is int and _SECONDS <= timestamp_raw < _MILLISECONDS
-            else milliseconds(timestamp_raw) // 1000
-        )
+        if type(timestamp_raw) is str and timestamp_raw.isdecimal():
+            timestamp_raw = int(timestamp_raw)
+        self.timestamp: int
+        if type(timestamp_raw) is int and 0 <= timestamp_raw < _MILLISECONDS:
+            self.timestamp = timestamp_raw // (1 if timestamp_raw < _SECONDS else 1000)
+        else:
+            self.timestamp = milliseconds(timestamp_raw) // 1000
         self.open = o = float(open)
         self.high = h = float(high)
         self.low = lo = float(low)

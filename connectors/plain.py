@@ -298,7 +298,7 @@ class Listing:
             contract_size=float(row[self.size]) if self.size else 1.0,
             inverse=self.inverse,
             tradable=status in self.live if self.status else True,
-            status=str(status),
+            status="" if isinstance(status, bool) else str(status),
         )
 
 

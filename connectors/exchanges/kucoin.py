@@ -32,84 +32,61 @@ recorded frames):
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from hashlib import sha256
-from operator import attrgetter
 from typing import Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from connectors.adapter import (
-    Closing,
-    Confirmed,
-    ExchangeAdapter,
-    Heartbeat,
-    Limits,
-    Message,
-    Opening,
-    Parsed,
-    QuietBars,
-    Rate,
-    Ready,
-    Refused,
-    RestAnswer,
-    RestPages,
-    RestRefused,
-    RestReply,
-    RestRequest,
-    RestSlowDown,
-    RestUnavailable,
-    Rows,
-    answer_of_status,
-    retry_after,
-)
-from connectors.model import CandleData, Grid, Instrument, Interval, Subscription, grid_of
+    Closing, Confirmed, Heartbeat, Limits, Message, Opening, Parsed, QuietBars, Rate, Ready,
+    Refused, RestReply, RestRequest,
+)  # fmt: skip
+from connectors.model import CandleData, Instrument
+from connectors.plain import (
+    Columns, Envelope, Listing, PlainAdapter, Query, Spelling, codes, codes_in_minutes,
+    in_seconds, keys, malformed, milliseconds_of, no_object,
+)  # fmt: skip
 
 # docs and SDK; spot 5m is missing in the docs' list of topics, but served (ccxt, SDK, an issue)
-SPOT = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w", "1M")
-FUTURES = tuple(interval for interval in SPOT if interval != "6h")
-UNITS = {"m": "min", "h": "hour", "d": "day", "w": "week", "M": "month"}
-
-CANDLES, TOKEN, LISTING = 3.0, 10.0, 10.0  # REST weights; that of the listing is UNKNOWN: high
-OK, WRONG, TOO_MANY = "200000", "400100", "429000"
-
-LIMITS = Limits(
-    source="KuCoin docs, rate-limit-rule-classic of 2026-08: 100 messages in 10 s, weights 3 and "
-    "10 of 2000 in 30 s per address; older docs: 50 connections, 30 new ones a minute, 300 topics. "
-    "What counts per address is halved: whether spot and futures count together is not stated",
-    checked="2026-09-22",
-    connections=25,
-    subscriptions=300,
-    messages=Rate(100, 10),
-    attempts=Rate(15, 60),
-    rest=(Rate(1000, 30),),
+SPOT = codes(
+    "1m=1min 3m=3min 5m=5min 15m=15min 30m=30min 1h=1hour 2h=2hour 4h=4hour 6h=6hour 8h=8hour "
+    "12h=12hour 1d=1day 1w=1week 1M=1month"
 )
+UTA = Columns("O", "o", "h", "l", "c", "v", "a")
 
 
-class _KuCoin(ExchangeAdapter):
+class _KuCoin(PlainAdapter):
     """What both markets have in common."""
 
-    heartbeat = Heartbeat(kind="message", every=18, silence=60)  # pingInterval 18 s, once 50 s
     quiet_bars = QuietBars(stream="skipped", rest="skipped")
-    intervals: ClassVar[tuple[str, ...]]
-    ws: ClassVar[str]
-    api: ClassVar[str]
+    heartbeat = Heartbeat("message", every=18, silence=60)  # pingInterval 18 s, once 50 s
     topic: ClassVar[str]
+    limits = Limits(
+        source="KuCoin docs, rate-limit-rule-classic of 2026-08: 100 messages in 10 s, weights 3 "
+        "and 10 of 2000 in 30 s per address; older docs: 50 connections, 30 new ones a minute, 300 "
+        "topics. What counts per address is halved: whether spot and futures count together is not "
+        "stated",
+        checked="2026-09-22",
+        connections=25,
+        subscriptions=300,
+        messages=Rate(100, 10),
+        attempts=Rate(15, 60),
+        rest=(Rate(1000, 30),),
+    )
 
-    def get_supported_intervals(self) -> dict[str, int]:
-        return {interval: Interval.parse(interval).seconds for interval in self.intervals}
-
-    def get_ws_url(self) -> str:
-        return self.ws  # not without a token: see opening
+    rest_path = ("data",)
+    weight = 3.0
+    envelope = Envelope(
+        keys("code", "msg"), good=["200000"], refused=["400100"], slow=["429000"],
+        wait=milliseconds_of("gw-ratelimit-reset"),
+    )  # fmt: skip
 
     def opening(self, group: str = "") -> Generator[RestRequest, RestReply, Opening]:
-        url = f"{self.api}/api/v1/bullet-public"
-        reply = yield RestRequest(url=url, method="POST", weight=TOKEN)
-        with _reading(reply):
-            told = _data(reply.json())
+        url = urljoin(self.rest_url, "/api/v1/bullet-public")
+        reply = yield RestRequest(url=url, method="POST", weight=10)
+        with malformed("the token", reply.body):
+            told = reply.json()["data"]
             server = told["instanceServers"][0]
             name = sha256(told["token"].encode()).hexdigest()[:16]  # as unique as the token
             query = urlencode({"token": told["token"], "connectId": name})
@@ -123,221 +100,35 @@ class _KuCoin(ExchangeAdapter):
     def ping_message(self, request_id: int, now: float) -> Message:
         return {"id": str(request_id), "type": "ping"}
 
-    def channel(self, subscription: Subscription) -> str:
-        symbol = self.get_trading_pair_format(subscription.trading_pair)
-        return f"{self.topic}{symbol}_{_code(subscription.interval)}"
+    def channel_of(self, symbol: str, code: str | int) -> str:
+        return f"{self.topic}{symbol}_{code}"
 
-    def get_ws_subscription_payload(self, trading_pair: str, interval: str) -> dict[str, Any]:
-        return _about("subscribe", self.channel(Subscription(self.name, trading_pair, interval)), 1)
-
-    def subscribe_messages(
-        self, channels: Sequence[str], request_id: int, now: float
-    ) -> list[Message]:
-        return [_about("subscribe", topic, request_id) for topic in self._joined(channels)]
-
-    def unsubscribe_messages(
-        self, channels: Sequence[str], request_id: int, now: float
-    ) -> list[Message]:
-        return [_about("unsubscribe", topic, request_id) for topic in self._joined(channels)]
-
-    def _joined(self, channels: Sequence[str]) -> Iterator[str]:
-        names = [channel.removeprefix(self.topic) for channel in channels]
-        size = self.limits.message_channels
-        for start in range(0, len(names), size):
-            yield self.topic + ",".join(names[start : start + size])
+    def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
+        topic = self.topic + ",".join(name.removeprefix(self.topic) for name in channels)
+        message = {"id": str(request_id), "type": verb, "topic": topic}
+        return {**message, "privateChannel": False, "response": True}
 
     def parse_ws_message(self, data: Any) -> Parsed:
-        if not isinstance(data, dict):
-            return None
+        if type(data) is not dict:
+            return no_object(data)
         topic = data.get("topic")
         if topic is not None:
             return [self._candle(topic, data["data"])] if topic.startswith(self.topic) else None
         if "T" in data:
-            return [self._uta_candle(data["P"], data["d"])] if "kline." in data["T"] else None
+            return [self._uta_candle(data["d"], data["P"])] if "kline." in data["T"] else None
         return _answer(data)
 
-    @abstractmethod
-    def _candle(self, topic: str | None, data: dict[str, Any]) -> CandleData:
-        """A row of the classic socket."""
-
-    def _uta_candle(self, pushed: int | str, bar: dict[str, Any]) -> CandleData:
-        o, h, low, c = bar["o"], bar["h"], bar["l"], bar["c"]
-        volume, channel = self._volume(bar["s"], bar["v"]), f"{self.topic}{bar['s']}_{bar['i']}"
-        return CandleData(
-            bar["O"], o, h, low, c, volume, bar["a"], channel=channel, event_time=pushed
-        )
-
-    def _volume(self, symbol: str, told: float | str) -> float | str:
-        return told
-
-    def rest_weight(self, limit: int) -> float:
-        return CANDLES
-
-    def read_rest_reply(self, reply: RestReply, request: RestRequest) -> RestAnswer:
-        if reply.status not in (200, 429):
-            return answer_of_status(reply)
-        with _reading(reply):
-            body = reply.json() if reply.status == 200 else {"code": TOO_MANY}
-            if body["code"] == OK:
-                return Rows(self.parse_rest_response(body, request))
-        reason = reply.body[:200].decode("utf-8", "replace")
-        if body["code"] == TOO_MANY:
-            return RestSlowDown(reason, _reset(reply))
-        return RestRefused(reason) if body["code"] == WRONG else RestUnavailable(reason)
-
-
-class KuCoinSpot(_KuCoin):
-    """Spot: volumes are base coins as they come."""
-
-    name = "kucoin_spot"
-    intervals = SPOT
-    ws = "wss://ws-api-spot.kucoin.com/"
-    api = "https://api.kucoin.com"
-    topic = "/market/candles:"
-    limits = LIMITS
-    close_grace = 5.0
-
-    def get_trading_pair_format(self, trading_pair: str) -> str:
-        return trading_pair
-
-    def get_ws_supported_intervals(self) -> list[str]:
-        return [interval for interval in SPOT if interval != "1M"]
-
-    def grid(self, interval: str) -> Grid:
-        return Grid(604_800, 0) if interval == "1w" else grid_of(interval)
-
-    def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-        reply = yield RestRequest(url=f"{self.api}/api/v2/symbols", weight=LISTING)
-        with _reading(reply):
-            return [
-                Instrument(row["symbol"], row["symbol"], tradable=row["enableTrading"])
-                for row in _data(reply.json())
-            ]
-
-    def _candle(self, topic: str | None, data: dict[str, Any]) -> CandleData:
-        row, time = data["candles"], data.get("time")
-        return CandleData(
-            int(row[0]) * 1000, row[1], row[3], row[4], row[2], row[5], row[6],
-            channel=topic, event_time=time,
-        )  # fmt: skip
-
-    def get_rest_url(self) -> str:
-        return f"{self.api}/api/v1/market/candles"
-
-    def get_rest_params(
-        self, trading_pair: str, interval: str, start_time: int, end_time: int, limit: int
-    ) -> dict[str, str | int]:
-        # whether a bar opening at endAt is included is disputed; rest_request never asks so
-        bounds = {"startAt": max(0, start_time), "endAt": end_time}
-        return {"symbol": trading_pair, "type": _code(interval), **bounds}
-
-    def rest_pages(self, interval: str) -> RestPages:
-        return RestPages(limit=1500)
-
-    def parse_rest_response(
-        self, data: Any, request: RestRequest | None = None
-    ) -> list[CandleData]:
-        with _reading(data):
-            candles = [self._candle(None, {"candles": row}) for row in _data(data)]
-        return sorted(candles, key=attrgetter("timestamp"))
-
-
-class KuCoinPerpetual(_KuCoin):
-    """Perpetual futures, those that are linear: volumes are lots of ``multiplier`` base coins."""
-
-    name = "kucoin_perpetual"
-    intervals = FUTURES
-    ws = "wss://ws-api-futures.kucoin.com/"
-    api = "https://api-futures.kucoin.com"
-    topic = "/contractMarket/limitCandle:"
-    limits = replace(LIMITS, message_channels=100)  # rate-limit-rule-classic, 2026-08
-    close_grace = 30.0
-    needs_instruments = True
-
-    def __init__(self) -> None:
-        self._symbols: dict[str, str] = {}
-        self._sizes: dict[str, tuple[int, int]] = {}
-
-    def get_trading_pair_format(self, trading_pair: str) -> str:
-        return self._symbols.get(trading_pair) or _plain_symbol(trading_pair)
-
-    def get_ws_supported_intervals(self) -> list[str]:
-        return list(FUTURES)
-
-    def get_rest_supported_intervals(self) -> list[str]:
-        return [interval for interval in FUTURES if interval not in ("3m", "1M")]
-
-    def grid(self, interval: str) -> Grid:
-        return Grid(604_800, None) if interval == "1w" else grid_of(interval)
-
-    def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
-        reply = yield RestRequest(url=f"{self.api}/api/v1/contracts/active", weight=LISTING)
-        with _reading(reply):
-            return [_contract(row) for row in _data(reply.json()) if row["type"] == "FFWCSX"]
-
-    def use_instruments(self, rows: Sequence[Instrument]) -> None:
-        self._symbols = {row.trading_pair: row.symbol for row in rows}
-        # as a ratio: lots * 1 / 1000 is the nearest double, lots * 0.001 is often its neighbour
-        self._sizes = {
-            row.symbol: Fraction(str(row.contract_size)).as_integer_ratio()
-            for row in rows
-            if not row.inverse
-        }
-
-    def _volume(self, symbol: str, told: float | str) -> float:
-        size = self._sizes.get(symbol)
-        if size is None:
-            raise ValueError(f"no lot of {symbol} can be told in base coins")
-        return float(told) * size[0] / size[1]
-
-    def _candle(self, topic: str | None, data: dict[str, Any]) -> CandleData:
+    def _candle(self, topic: str, data: dict[str, Any]) -> CandleData:
         row = data["candles"]
-        lots = float(row[6])
-        volume = self._volume(data["symbol"], lots)
-        turnover = None if float(row[5]) == lots else row[5]
-        return CandleData(
-            int(row[0]) * 1000, row[1], row[3], row[4], row[2], volume, turnover,
-            channel=topic, event_time=data.get("time"),
-        )  # fmt: skip
+        figures = (int(row[0]), row[1], row[3], row[4], row[2], row[5], row[6])
+        return CandleData(*figures, channel=topic, event_time=data.get("time"))
 
-    def get_rest_url(self) -> str:
-        return f"{self.api}/api/v1/kline/query"
+    def _uta_candle(self, bar: dict[str, Any], pushed: int | str) -> CandleData:
+        channel = self.channel_of(bar["s"], bar["i"])
+        return CandleData(*self._uta(bar), channel=channel, event_time=pushed)
 
-    def get_rest_params(
-        self, trading_pair: str, interval: str, start_time: int, end_time: int, limit: int
-    ) -> dict[str, str | int]:
-        symbol, minutes = self.get_trading_pair_format(trading_pair), self.step(interval) // 60
-        bounds = {"from": max(0, start_time) * 1000, "to": end_time * 1000}
-        return {"symbol": symbol, "granularity": minutes, **bounds}
-
-    def rest_pages(self, interval: str) -> RestPages:
-        return RestPages(limit=200)
-
-    def parse_rest_response(
-        self, data: Any, request: RestRequest | None = None
-    ) -> list[CandleData]:
-        if request is None:
-            raise ValueError("rows do not say of which contract they are: pass the request")
-        symbol = self.get_trading_pair_format(request.trading_pair)
-        with _reading(data):
-            candles = [self._rest_candle(symbol, row) for row in _data(data)]
-        return sorted(candles, key=attrgetter("timestamp"))
-
-    def _rest_candle(self, symbol: str, row: list[float]) -> CandleData:
-        time, opened, high, low, close, lots = row[:6]
-        turnover = row[6] if len(row) > 6 else None
-        return CandleData(time, opened, high, low, close, self._volume(symbol, lots), turnover)
-
-
-def _code(interval: str) -> str:
-    """``1h`` -> ``1hour``."""
-    number, unit = Interval.parse(interval)
-    return f"{number}{UNITS[unit]}"
-
-
-def _about(what: str, topic: str, request_id: int) -> dict[str, Any]:
-    message = {"id": str(request_id), "type": what, "topic": topic}
-    return {**message, "privateChannel": False, "response": True}
+    def _uta(self, bar: dict[str, Any]) -> tuple[Any, ...]:
+        return UTA.read(bar)
 
 
 def _answer(data: dict[str, Any]) -> Parsed:
@@ -357,40 +148,75 @@ def _answer(data: dict[str, Any]) -> Parsed:
     return None
 
 
-def _plain_symbol(trading_pair: str) -> str:
-    base, quote = trading_pair.split("-")
-    return f"{'XBT' if base == 'BTC' else base}{quote}M"
+class KuCoinSpot(_KuCoin):
+    """Spot: volumes are base coins as they come."""
 
+    name = "kucoin_spot"
+    spelling = Spelling(separator="-")
+    ws_url = "wss://ws-api-spot.kucoin.com/"  # not without a token: see opening
+    ws_intervals = {interval: code for interval, code in SPOT.items() if interval != "1M"}
+    topic = "/market/candles:"
+    anchors = {"1w": 0}
+    close_grace = 5.0
 
-def _contract(row: dict[str, Any]) -> Instrument:
-    base = row["symbol"].removesuffix(f"{row['quoteCurrency']}M")
-    return Instrument(
-        trading_pair=f"{'BTC' if base == 'XBT' else base}-{row['quoteCurrency']}",
-        symbol=row["symbol"],
-        contract_size=abs(float(row["multiplier"])),
-        inverse=row["isInverse"],
-        tradable=row["status"] == "Open" and not row["isInverse"],
-        status=row["status"],
-        unsupported="its lots cannot be told in base coins (inverse)" if row["isInverse"] else "",
+    rest_url = "https://api.kucoin.com/api/v1/market/candles"
+    rest_intervals = SPOT
+    rest_columns = Columns(0, 1, 3, 4, 2, 5, 6)
+    # Whether a bar that opens at endAt is included is disputed; rest_request never asks so.
+    query = Query("symbol", "type", "startAt", "endAt", time=in_seconds)
+    page = 1500
+    listing = Listing(  # its weight is UNKNOWN: high
+        url="/api/v2/symbols", weight=10, rows=("data",), status="enableTrading", live=[True]
     )
 
 
-def _data(body: dict[str, Any]) -> Any:
-    if body["code"] != OK:
-        raise ValueError(f"KuCoin says {body['code']}: {body.get('msg')}")
-    return body["data"]
+class KuCoinPerpetual(_KuCoin):
+    """Perpetual futures, those that are linear: volumes are lots of ``multiplier`` base coins."""
 
+    name = "kucoin_perpetual"
+    needs_instruments = True
+    spelling = Spelling(suffix="M", renamed={"BTC": "XBT"})
+    ws_url = "wss://ws-api-futures.kucoin.com/"
+    ws_intervals = {interval: code for interval, code in SPOT.items() if interval != "6h"}
+    topic = "/contractMarket/limitCandle:"
+    anchors = {"1w": None}
+    close_grace = 30.0
+    limits = replace(_KuCoin.limits, message_channels=100)  # rate-limit-rule-classic, 2026-08
 
-def _reset(reply: RestReply) -> float | None:
-    """Seconds until the limit is reset; the header says milliseconds."""
-    told = reply.headers.get("gw-ratelimit-reset", "")
-    return int(told) / 1000 if told.isdigit() else retry_after(reply.headers)
+    rest_url = "https://api-futures.kucoin.com/api/v1/kline/query"
+    rest_intervals = codes_in_minutes("1m 5m 15m 30m 1h 2h 4h 8h 12h 1d 1w")
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
+    query = Query("symbol", "granularity", "from", "to")
+    page = 200
+    listing = Listing(url="/api/v1/contracts/active", weight=10, rows=("data",))
 
+    def _candle(self, topic: str, data: dict[str, Any]) -> CandleData:
+        row = data["candles"]
+        lots = float(row[6])
+        volume = self.in_base(data["symbol"], lots)
+        turnover = None if float(row[5]) == lots else row[5]
+        figures = (int(row[0]), row[1], row[3], row[4], row[2], volume, turnover)
+        return CandleData(*figures, channel=topic, event_time=data.get("time"))
 
-@contextmanager
-def _reading(what: Any) -> Iterator[None]:
-    """Whatever is missing or of another shape makes it unreadable: ValueError."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"this cannot be read: {str(what)[:300]}") from error
+    def _uta(self, bar: dict[str, Any]) -> tuple[Any, ...]:
+        return self.with_base_volume(bar["s"], UTA.read(bar))
+
+    def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
+        figures = self.rest_columns.read(row)
+        return CandleData(*self.with_base_volume(self.asked_symbol(request), figures))
+
+    def instrument(self, row: Any) -> Instrument | None:
+        if row["type"] != "FFWCSX":
+            return None
+        symbol, quoted = row["symbol"], row["quoteCurrency"]
+        return Instrument(
+            trading_pair=self.spelling.joined(symbol.removesuffix(f"{quoted}M"), quoted),
+            symbol=symbol,
+            contract_size=abs(float(row["multiplier"])),
+            inverse=row["isInverse"],
+            tradable=row["status"] == "Open" and not row["isInverse"],
+            status=row["status"],
+            unsupported="its lots cannot be told in base coins (inverse)"
+            if row["isInverse"]
+            else "",
+        )
