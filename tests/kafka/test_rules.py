@@ -29,6 +29,7 @@ from connectors.kafka import (
     read_topic,
     watermarks,
 )
+from connectors.kafka.batches import BATCH_BYTES, LATEST_TIMESTAMP
 from tests.kafka.pretended import CLUSTER, VALUES, Kafka
 from tests.kafka.world import never
 from tests.plain import until
@@ -83,6 +84,21 @@ async def test_every_life_has_a_producer_of_its_own(kafka: Kafka, call: str) -> 
     await held.close()
 
 
+@pytest.mark.parametrize("call", ["begin", "acknowledge one", "commit"])
+async def test_a_cancellation_ends_a_life_too(kafka: Kafka, call: str) -> None:
+    """A producer that was left in the middle of something is not gone on with."""
+    kafka.hangs = {call}
+    held = Shard(CLUSTER, COVERAGE, limits=Limits(stop=0.2), new_producer=kafka.producer)
+    await held.take_over()
+    commit = asyncio.create_task(held.commit(RECORDS))
+    await until(lambda: call in kafka.asked)
+    commit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await commit
+    assert not held.held
+    assert kafka.asked[-1] == "producer.stop"
+
+
 async def test_a_live_producer_is_replaced_after_a_refused_batch(kafka: Kafka) -> None:
     """What is not retried by aiokafka itself poisons a partition: nothing more is sent there."""
     kafka.fails["acknowledge live"] = deque([errors.OutOfOrderSequenceNumber()])
@@ -114,6 +130,27 @@ async def test_a_record_that_is_never_acknowledged_is_not_committed(kafka: Kafka
     with pytest.raises(ShardLost, match="nothing is committed"):
         await a_life(kafka)
     assert "commit" not in kafka.asked
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("one", 0, b"k", b"v" * BATCH_BYTES, 1),
+        Record("one", 0, b"k", b"v", -1),
+        Record("one", 0, b"k", b"v", LATEST_TIMESTAMP + 1),
+    ],
+    ids=["too large", "too early", "too late"],
+)
+async def test_what_kafka_would_refuse_is_never_sent(kafka: Kafka, record: Record) -> None:
+    """Size and time are looked at before anything is sent; the producer has no exception then."""
+    held = shard(kafka)
+    await held.take_over()
+    before = list(kafka.asked)
+    with pytest.raises(RecordRefused, match="the limit"):
+        await held.commit([*RECORDS, record])
+    assert kafka.asked == before
+    assert held.held
+    await held.close()
 
 
 async def test_a_commit_comes_after_every_acknowledgement(kafka: Kafka) -> None:
