@@ -26,7 +26,7 @@ import structlog
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from connectors import exchanges, instruments, telemetry, worker
+from connectors import carrier, exchanges, instruments, telemetry, worker
 from connectors.adapter import Limits, Rate, RestReply, RestRequest
 from connectors.agenda import AT_ONCE
 from connectors.carrier import Carrier
@@ -89,6 +89,7 @@ class Pretend(Shard):
     def __init__(self, cluster: Cluster, topic: str) -> None:
         super().__init__(cluster, topic)
         self.records: list[Record] = []
+        self.done: list[str] = []
         self.may = asyncio.Event()
         self.may.set()
         self.fails: Exception | None = None
@@ -112,7 +113,11 @@ class Pretend(Shard):
         if self.fails is not None:
             raise self.fails
         self.records += records
+        self.done.append("commit")
         return {}
+
+    async def close(self) -> None:
+        self.done.append("close")
 
     def candles(self) -> list[Record]:
         return [record for record in self.records if record.topic.endswith(".closed")]
@@ -236,6 +241,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(worker, "LivePublisher", Published)
     monkeypatch.setattr(worker, "Shard", made.new_shard)
     monkeypatch.setattr(worker, "Backoff", lambda random, *_: Backoff(random, 0.01, 0.02))
+    monkeypatch.setattr(carrier, "Backoff", lambda random, *_: Backoff(random, 0.01, 0.02))
     monkeypatch.setattr(instruments, "Backoff", lambda random, *_: Backoff(random, 0.01, 0.02))
     monkeypatch.setattr(Rest, "fetch", lambda _, *asked: made.fetch(*asked))
     yield made
@@ -573,6 +579,19 @@ async def test_what_is_decided_is_written_before_a_run_ends(world: World) -> Non
         "p.plain.closed",
         "p.coverage.fixed",
     ]
+
+
+async def test_a_run_that_ends_closes_its_producers(world: World) -> None:
+    """What is decided is committed first, then the shard is let go, and the publishers end."""
+    async with world.worker() as made:
+        await made.prepare()
+        run = Run(made, world)
+        await until(lambda: run.begun)
+        run.closes()
+        await run.stop()
+        assert run.shard.done[-2:] == ["commit", "close"]
+        publishers = made._live, made._notes
+    assert [publisher.closed for publisher in publishers] == [True, True]  # type: ignore[attr-defined]  # pretended
 
 
 async def test_a_run_ends_in_time_although_kafka_does_not_answer(

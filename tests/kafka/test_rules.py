@@ -6,9 +6,11 @@ What needs a real broker to be believed is in the other files.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -311,3 +313,18 @@ async def test_behind_a_lost_connection_may_be_a_wrong_password(kafka: Kafka) ->
     kafka.fails = {"producer.start": deque([lost])}
     with pytest.raises(Unreachable, match="no broker lets it in"):
         await shard(kafka).take_over()
+
+
+# --- what the documents say -----------------------------------------------------------------------
+
+
+def test_the_documents_name_tests_that_there_are() -> None:
+    """The table of rules in docs/how-it-works.md leads to tests, not to what was one once."""
+    root = Path(__file__).parents[2]
+    rows = (root / "docs" / "how-it-works.md").read_text().split("### Kafka's rules")[1]
+    file, found = "", 0
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)?::(test_\w+)`", rows):
+        file = path or file
+        assert f"def {name}(" in (root / file).read_text(), f"{file} has no {name}"
+        found += 1
+    assert found > 15
