@@ -50,6 +50,16 @@ async def watermarks(
     everything else here: Unreachable where Kafka does not answer in time, AccessError without the
     right to read.
     """
+    places = await _places(cluster, topic, partitions)
+    async with _consumer(cluster, "read_uncommitted") as consumer:
+        ends = await _insist(lambda: consumer.end_offsets(places))
+        starts = await _insist(lambda: consumer.beginning_offsets(places))
+    return {place.partition: (starts[place], ends[place]) for place in places}
+
+
+async def _places(
+    cluster: Cluster, topic: str, partitions: Iterable[int] | None
+) -> list[TopicPartition]:
     every = range((await partition_counts(cluster, [topic]))[topic])
     places = [TopicPartition(topic, each) for each in (every if partitions is None else partitions)]
     for place in places:
@@ -58,10 +68,7 @@ async def watermarks(
                 f"topic {topic} has {len(every)} partitions and no partition {place.partition}: "
                 "their number must never change"
             )
-    async with _consumer(cluster, "read_uncommitted") as consumer:
-        ends = await _insist(lambda: consumer.end_offsets(places))
-        starts = await _insist(lambda: consumer.beginning_offsets(places))
-    return {place.partition: (starts[place], ends[place]) for place in places}
+    return places
 
 
 async def offsets_since(
@@ -72,13 +79,14 @@ async def offsets_since(
     No record before it has one; without any it is the high watermark. It may come earlier, for the
     markers of transactions bear the broker's time.
     """
-    wanted = {TopicPartition(topic, each): max(0, at) for each, at in timestamps.items()}
+    places = await _places(cluster, topic, timestamps)
+    wanted = {place: max(0, timestamps[place.partition]) for place in places}
     async with _consumer(cluster, "read_uncommitted") as consumer:
-        ends = await _insist(lambda: consumer.end_offsets(list(wanted)))
+        ends = await _insist(lambda: consumer.end_offsets(places))
         found = await _insist(lambda: consumer.offsets_for_times(dict(wanted)))
     return {
         place.partition: ends[place] if found.get(place) is None else found[place].offset
-        for place in wanted
+        for place in places
     }
 
 

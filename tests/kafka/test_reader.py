@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from connectors.errors import SetupError
-from connectors.kafka import Cluster, offsets_since, read_topic, watermarks
+from connectors.errors import AccessError, SetupError, Unreachable
+from connectors.kafka import Cluster, offsets_since, read_topic, reader, watermarks
 from tests.kafka.world import World
 
 pytestmark = pytest.mark.kafka
@@ -56,3 +61,59 @@ async def test_offsets_since_a_time(world: World) -> None:
     rest = read_topic(world.cluster, world.closed, await since(99))
     assert [record async for record in rest] == []
     assert await offsets_since(world.cluster, world.closed, {1: -1}) == {1: 0}
+
+
+class Failing:
+    """Stands for a consumer of aiokafka that cannot read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self._client = SimpleNamespace(_sync_task=None, _conns={})
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def assign(self, places: Sequence[TopicPartition]) -> None: ...
+
+    def seek(self, place: TopicPartition, offset: int) -> None: ...
+
+    async def beginning_offsets(self, places: Sequence[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(places, 0)
+
+    async def end_offsets(self, places: Sequence[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(places, 1)
+
+    async def position(self, place: TopicPartition) -> int:
+        del place
+        return 0
+
+    async def getmany(self, **_: Any) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "sentence"),
+    [
+        (
+            TopicAuthorizationFailedError("t"),
+            AccessError,
+            r"this user may not read topic .*t: grant it Read there",
+        ),
+        (KafkaError("a defect"), Unreachable, r"Kafka at localhost:1 answers no reader \(.*defect"),
+        (TimeoutError(), Unreachable, r"Kafka at localhost:1 answers no reader \(TimeoutError"),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+async def test_no_error_of_aiokafka_comes_out(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: type[Exception], sentence: str
+) -> None:
+    """Whatever goes wrong while reading, the error says what to do next."""
+
+    async def counts(*_: Any) -> dict[str, int]:
+        return {"t": 1}
+
+    monkeypatch.setattr(reader, "partition_counts", counts)
+    monkeypatch.setattr(reader, "AIOKafkaConsumer", lambda **_: Failing(error))
+    with pytest.raises(told, match=sentence):
+        await anext(read_topic(Cluster("localhost:1"), "t"))
