@@ -145,6 +145,7 @@ class Ledger:
         self._quiet = False
         self._progress = 0
         self._agreed = self._differed = 0
+        self._audited_when_taken = self._audited_for_good = -1
         self._memory = self._new_memory()
         self.forget()
 
@@ -203,6 +204,8 @@ class Ledger:
         head, audited = self.coverage.head, self._memory.audited
         if audited < 0:
             audited = max(self.coverage.start, self.grid.after(head, -self._unaudited))
+            self._audited_for_good = audited
+        audited = min(audited, self._audited_for_good)
         self._memory.begin(head, audited if self.rules.rest else head)
 
     def forget(self) -> None:
@@ -222,7 +225,12 @@ class Ledger:
     def take(self) -> list[Published]:
         """What is to be published now, in order; the coverage as it stands speaks of it."""
         taken, self.pending = self.pending, []
+        self._audited_when_taken = self._memory.audited
         return taken
+
+    def committed(self) -> None:
+        """Kafka has what was taken last, and so what audits had found until then."""
+        self._audited_for_good = self._audited_when_taken
 
     def _start(self) -> None:
         self.coverage = Coverage(self.grid.floor(self._began[0]))

@@ -185,6 +185,8 @@ class Writer:
         except RecordRefused as error:
             self._suspect(lanes, error)
             raise
+        for lane in lanes:
+            lane.ledger.committed()
         self._suspects.difference_update(lane.ledger.subscription for lane in lanes)
         if lanes:
             self._backoff.reset()

@@ -1065,6 +1065,25 @@ def test_a_successor_revises_nothing_for_figures_that_the_stream_lacked() -> Non
     assert successor.took() == [(0, "EXCHANGE_FLAG", 1, False)]
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_an_audit_found_survives_a_failed_transaction(committed: bool) -> None:
+    """It is forgotten only when Kafka has it: else the audit is made again."""
+    desk = Desk(FLAGGED)
+    closed_until(desk, 15)
+    desk.book.committed()
+    before = desk.kept()
+    desk.reply(audit_of(desk, 0), bar(0, 7.0), *[bar(number) for number in range(1, 10)])
+    assert desk.took() == [(0, "REST_ROW", 1, False)]
+    if committed:
+        desk.book.committed()
+    desk.begin(desk.kept() if committed else before)
+    desk.reply(audit_of(desk, 10 if committed else 0), bar(0, 7.0), bar(10))
+    desk.tick()
+    if not committed:
+        desk.recalled(bar(0))
+    assert desk.took() == ([] if committed else [(0, "REST_ROW", 1, False)])
+
+
 def test_a_successor_audits_what_its_predecessor_could_not() -> None:
     """Nobody else would find what REST did not have then, or had otherwise."""
     desk = Desk(FLAGGED)
