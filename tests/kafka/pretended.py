@@ -14,6 +14,8 @@ from connectors.kafka import Cluster, bounded, live, reader, shard, topics
 
 CLUSTER = Cluster("localhost:1")
 PARTITIONS = 8
+LIMIT = 0.5
+"""Real seconds that a call may take: a busy machine answers what is answered at all in less."""
 VALUES = ["first", "second", "third"]
 """What each partition holds."""
 
@@ -44,10 +46,10 @@ class Kafka:
             (live, "START_SECONDS"),
             (live, "SEND_SECONDS"),
         ):
-            patch.setattr(module, name, 0.1)
+            patch.setattr(module, name, LIMIT)
         patch.setattr(reader, "AGAIN_SECONDS", 0.001)
         for limited in (bounded.end_client, bounded.end_producer, reader._insist):
-            patch.setattr(limited, "__defaults__", (0.1,))
+            patch.setattr(limited, "__defaults__", (LIMIT,))
 
     async def call(self, name: str) -> None:
         """Somebody asks for something."""

@@ -32,14 +32,14 @@ from connectors.kafka import (
     watermarks,
 )
 from connectors.kafka.batches import BATCH_BYTES, LATEST_TIMESTAMP
-from tests.kafka.pretended import CLUSTER, VALUES, Kafka
+from tests.kafka.pretended import CLUSTER, LIMIT, VALUES, Kafka
 from tests.kafka.world import never
 from tests.plain import until
 
 COVERAGE = "p.coverage.fixed"
 RECORDS = [Record("one", 0, b"k", b"v", 1), Record("two", 0, b"k", b"v", 1)]
-SHORT = Limits(start=0.2, read=0.2, send=0.2, commit=0.2, stop=0.2)
-PATIENCE = 5.0
+SHORT = Limits(start=LIMIT, read=LIMIT, send=LIMIT, commit=LIMIT, stop=LIMIT)
+PATIENCE = 10.0
 """Real seconds within which whatever is limited has ended, on a busy machine."""
 
 
@@ -90,7 +90,7 @@ async def test_every_life_has_a_producer_of_its_own(kafka: Kafka, call: str) -> 
 async def test_a_cancellation_ends_a_life_too(kafka: Kafka, call: str) -> None:
     """A producer that was left in the middle of something is not gone on with."""
     kafka.hangs = {call}
-    held = Shard(CLUSTER, COVERAGE, limits=Limits(stop=0.2), new_producer=kafka.producer)
+    held = Shard(CLUSTER, COVERAGE, limits=Limits(stop=LIMIT), new_producer=kafka.producer)
     await held.take_over()
     commit = asyncio.create_task(held.commit(RECORDS))
     await until(lambda: call in kafka.asked)
@@ -167,7 +167,7 @@ async def test_a_commit_comes_after_every_acknowledgement(kafka: Kafka) -> None:
 
 async def live(kafka: Kafka) -> None:
     """Publish an update, or notice that it cannot be."""
-    publisher = LivePublisher(CLUSTER, tick=0.001, stuck=0.1, new_producer=kafka.producer)
+    publisher = LivePublisher(CLUSTER, tick=0.001, stuck=LIMIT, new_producer=kafka.producer)
     publisher.start()
     publisher.add("live", 0, b"k", b"1", 1, "a")
     await until(lambda: publisher.last_error is not None or publisher.delivered == 1)
@@ -178,7 +178,7 @@ async def live(kafka: Kafka) -> None:
 
 async def read(_: Kafka) -> None:
     """Read a topic."""
-    async for _record in read_topic(CLUSTER, "t", partitions=[0], stall=0.2):
+    async for _record in read_topic(CLUSTER, "t", partitions=[0], stall=LIMIT):
         pass
 
 
