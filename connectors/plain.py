@@ -97,7 +97,8 @@ class Spelling:
     def pair(self, symbol: str) -> str:
         """The reverse; ValueError where nothing separates base and quote."""
         names = symbol.upper().removeprefix(self.prefix.upper()).removesuffix(self.suffix.upper())
-        return self.joined(*names.split(self.separator))
+        base, quoted = names.split(self.separator)
+        return self.joined(base, quoted)
 
     def joined(self, base: str, quoted: str) -> str:
         """The trading pair of two currencies that are spelled as the exchange spells them."""
@@ -260,11 +261,11 @@ class Query:
 class Listing:
     """The request for the list of instruments, and the keys of what it returns.
 
-    ``url`` may be relative to ``rest_url``. ``rows`` is the path to the rows. Without ``base`` and
-    ``quote`` the symbol is taken apart by the Spelling. ``live`` are the values of ``status`` with
-    which candles are to be expected; ``size`` is the key of the contract size, ``inverse`` says
-    whether that is in quote units. Rows whose value of a key of ``only`` is none of the named ones
-    belong to other markets.
+    ``url`` may be relative to ``rest_url``. ``rows`` is the path to the rows, a list or an object
+    of them. Without ``base`` and ``quote`` the symbol is taken apart by the Spelling. ``live`` are
+    the values of ``status`` with which candles are to be expected; ``size`` is the key of the
+    contract size, ``inverse`` says whether that is in quote units. Rows whose value of a key of
+    ``only`` is none of the named ones belong to other markets.
     """
 
     url: str
@@ -407,8 +408,9 @@ class PlainAdapter(ExchangeAdapter):
 
     def use_instruments(self, rows: Sequence[Instrument]) -> None:
         listed = {row.trading_pair: row.symbol for row in rows}
-        aliases = {row.trading_pair: row.alias_of for row in rows if row.alias_of}
-        self._symbols = listed | {pair: listed.get(of, of) for pair, of in aliases.items()}
+        true = {row.trading_pair: row.alias_of for row in rows if row.alias_of}
+        aliases = {alias: listed.get(of) or self.spelling.symbol(of) for alias, of in true.items()}
+        self._symbols = listed | aliases
         # As a ratio: lots * 1 / 1000 is the nearest double, lots * 0.001 is often its neighbour.
         self._sizes = {
             row.symbol: Fraction(str(row.contract_size)).as_integer_ratio()
@@ -566,8 +568,9 @@ class PlainAdapter(ExchangeAdapter):
         with malformed("the list of instruments", reply.body):
             if trouble := self._trouble(reply):
                 raise ValueError(f"no list of instruments: {trouble}")
-            path = () if self.listing is None else self.listing.rows
-            return [made for row in at(reply.json(), *path) if (made := self.instrument(row))]
+            rows = at(reply.json(), *(self.listing.rows if self.listing else ()))
+            rows = rows.values() if isinstance(rows, dict) else rows
+            return [made for row in rows if (made := self.instrument(row))]
 
     def instrument(self, row: Any) -> Instrument | None:
         """The instrument of one row, None where it belongs to another market."""
