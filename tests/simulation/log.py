@@ -1,141 +1,133 @@
-"""A pretended Kafka: what was committed, and the oracle that compares it with the truth."""
+"""A pretended Kafka: what was committed of each subscription, and whether that fits together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from operator import attrgetter
+from typing import Final
 
-from connectors.coverage import Coverage, Run, RunState, digest_of
+from connectors.coverage import Coverage, Run, digest_of
 from connectors.ledger import Published
-from connectors.model import CandleData, Subscription
-from tests.simulation.market import STEP, Truth
+from connectors.model import CandleData
+from tests.simulation.verdict import Finding, figures
+
+_RUN: Final = attrgetter(*(it.name for it in fields(Run)))
+_WORD: Final = 1 << 64
 
 
 def copied(coverage: Coverage) -> Coverage:
     """What a reader of Kafka gets: nothing shared with the writer."""
-    return Coverage(coverage.start, [replace(run) for run in coverage.runs], dict(coverage.recent))
+    runs = [Run(*_RUN(run)) for run in coverage.runs]
+    return replace(coverage, runs=runs, recent=dict(coverage.recent))
 
 
 @dataclass
 class Part:
     """What one transaction holds of one subscription."""
 
-    subscription: Subscription
+    pair: int
     candles: list[Published]
     coverage: Coverage
-    began: float
+
+
+class Digests:
+    """Digests of committed candles by slot, summed up so that any run can be looked up."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, int] = {}
+        self._slots: list[int] = []
+        self._sums = [0]
+
+    def put(self, slot: int, digest: int) -> None:
+        """The digest of a slot's newest candle."""
+        known = slot in self._digests
+        self._digests[slot] = digest
+        if not known and (not self._slots or slot > self._slots[-1]):
+            self._slots.append(slot)
+        else:
+            if not known:
+                insort(self._slots, slot)
+            del self._sums[bisect_left(self._slots, slot) + 1 :]
+
+    def of(self, start: int, end: int) -> tuple[int, int]:
+        """How many candles there are in ``[start, end)``, and the sum of their digests."""
+        for slot in self._slots[len(self._sums) - 1 :]:
+            self._sums.append(self._sums[-1] + self._digests[slot])
+        first, last = bisect_left(self._slots, start), bisect_left(self._slots, end)
+        return last - first, (self._sums[last] - self._sums[first]) % _WORD
 
 
 @dataclass
-class Kept:
-    """All that was committed of one subscription."""
+class Log:
+    """All that was committed of one subscription, in the order in which it was."""
 
-    truth: Truth
+    pair: int
     coverage: Coverage | None = None
-    first: int = 0
     candles: list[Published] = field(default_factory=list)
     newest: dict[int, Published] = field(default_factory=dict)
-    digests: dict[int, int] = field(default_factory=dict)
-    heard: dict[int, CandleData] = field(default_factory=dict)
-    """The stream's last state of each bar, where nothing else is known of it."""
+    late: list[tuple[int, float]] = field(default_factory=list)
+    """Slots of candles that came late, and the market time of that."""
+    _highest: int = -1
+    _lowest: float = inf
+    _digests: Digests = field(default_factory=Digests)
 
-    def hear(self, state: CandleData) -> None:
-        """The stream delivered this."""
-        known = self.heard.get(state.timestamp)
-        if known is None or state.volume >= known.volume:
-            self.heard[state.timestamp] = state
-
-    def has(self, slot: int) -> bool:
-        """Whether a candle of the slot was committed."""
-        return slot in self.newest
-
-    def commit(self, part: Part) -> list[str]:
+    def commit(self, part: Part, market: float) -> list[Finding]:
         """Take a part over; what is wrong with it at once."""
-        if self.coverage is None:
-            self.first = self.truth.grid.floor(part.began)
-        faults = [fault for published in part.candles for fault in self._add(published)]
-        self.coverage = copied(part.coverage)
-        return faults + self._disagreements(self.coverage)
+        findings: list[Finding] = []
+        for published in part.candles:
+            findings += self._add(published, market)
+        self.coverage = part.coverage
+        return findings + self._disagreements(part.coverage)
 
-    def _add(self, published: Published) -> list[str]:
+    def _add(self, published: Published, market: float) -> list[Finding]:
         candle, _, revision, late = published
         slot = candle.timestamp
         known = self.newest.get(slot)
-        faults = []
-        if known is not None and revision <= known.revision:
-            faults.append(f"doubled: {slot} revision {revision}")
-        if known is not None and _figures(known.candle) == _figures(candle):
-            faults.append(f"revision {revision} of {slot} changes nothing")
-        if revision != (0 if known is None else known.revision + 1):
-            faults.append(f"revision {revision} of {slot} follows {known}")
-        if not late and revision == 0 and self.newest and slot < max(self.newest):
-            faults.append(f"out of order: {slot} after {max(self.newest)}")
+        findings = self._sequence(candle, revision, known)
+        if late:
+            self.late.append((slot, market))
+        elif revision == 0 and slot < self._highest:
+            findings.append(self._finding("out of order", slot, f"after {self._highest}"))
+        self._highest, self._lowest = max(self._highest, slot), min(self._lowest, slot)
         self.candles.append(published)
         self.newest[slot] = published
-        self.digests[slot] = digest_of(candle)
-        return faults
+        self._digests.put(slot, digest_of(candle))
+        return findings
 
-    def _disagreements(self, coverage: Coverage) -> list[str]:
+    def _sequence(
+        self, candle: CandleData, revision: int, known: Published | None
+    ) -> list[Finding]:
+        slot = candle.timestamp
+        if known is None:
+            told = f"revision {revision} is the first"
+            return [self._finding("doubled", slot, told)] if revision else []
+        findings = []
+        if revision != known.revision + 1:
+            told = f"revision {revision} follows revision {known.revision}"
+            findings.append(self._finding("doubled", slot, told))
+        if figures(known.candle) == figures(candle):
+            findings.append(self._finding("doubled", slot, f"revision {revision} changes nothing"))
+        return findings
+
+    def _disagreements(self, coverage: Coverage) -> list[Finding]:
         """Where coverage does not speak of exactly what was committed."""
-        faults = []
-        if [r.start for r in coverage.runs[1:]] != [r.end for r in coverage.runs[:-1]]:
-            faults.append(f"coverage has gaps: {coverage.runs}")
-        for run in coverage.runs:
-            mine = [it for slot, it in self.digests.items() if run.start <= slot < run.end]
-            if (run.count, run.digest) != (len(mine), sum(mine) % 2**64):
-                faults.append(f"coverage says {run}, committed were {len(mine)}")
-        if any(slot >= coverage.head or slot < coverage.start for slot in self.newest):
-            faults.append("a candle was committed that coverage does not speak of")
-        return faults
+        findings, runs = [], coverage.runs
+        end = coverage.start
+        for run in runs:
+            if run.start != end:
+                told = f"coverage has a gap from {end} to {run.start}"
+                findings.append(self._finding("undeclared", end, told))
+            end = run.end
+            count, digest = self._digests.of(run.start, end)
+            if (run.count, run.digest) != (count, digest):
+                told = f"coverage says {run}, committed were {count}"
+                findings.append(self._finding("undeclared", run.start, told))
+        if self._highest >= end or self._lowest < coverage.start:
+            told = f"a candle was committed that coverage of {coverage.start}..{end} omits"
+            findings.append(self._finding("undeclared", self._highest, told))
+        return findings
 
-    # --- the verdict at the end ---
-
-    def verdict(self, until: int, spared: set[int]) -> list[str]:
-        """What is wrong when all has healed; ``spared`` slots may be missing if that is declared.
-
-        Every slot from the start on that closed before ``until`` counts.
-        """
-        if self.coverage is None:
-            return ["lost: nothing at all was committed"]
-        faults = []
-        if self.coverage.start != self.first:
-            faults.append(f"coverage starts at {self.coverage.start}, not at {self.first}")
-        for slot in range(self.first, until, STEP):
-            faults += self._slot(slot, self._run(slot), slot in spared)
-        return faults
-
-    def needless(self) -> list[str]:
-        """What need not have been late, since REST always answered in time."""
-        return [f"late: {it} for no reason" for it in self.candles if it.late]
-
-    def _run(self, slot: int) -> Run | None:
-        assert self.coverage is not None
-        runs = (run for run in self.coverage.runs if run.start <= slot < run.end)
-        return next(runs, None)
-
-    def _slot(self, slot: int, run: Run | None, spared: bool) -> list[str]:
-        published = self.newest.get(slot)
-        if published is not None:
-            return self._wrong(published)
-        if run is None:
-            return [f"lost: {slot} is not even covered"]
-        if run.state is RunState.SETTLED and self._is_offered(slot):
-            return [f"lost: {slot} is said to be empty"]
-        if run.missing and not spared:
-            return [f"lost: {slot} is still missing: {run.reason}"]
-        return []
-
-    def _is_offered(self, slot: int) -> bool:
-        return self.truth.kind.rest == "sent" or not self.truth.is_quiet(slot)
-
-    def _wrong(self, published: Published) -> list[str]:
-        candle, truth = published.candle, self.truth.final(published.candle.timestamp)
-        if self.truth.kind.rest is None and not self.truth.kind.flagged:
-            truth = self.heard[candle.timestamp]
-        if _figures(candle) == _figures(truth):
-            return []
-        return [f"wrong: {published}, the truth is {truth}"]
-
-
-def _figures(candle: CandleData) -> tuple[float, ...]:
-    volume = round(candle.volume, 9)
-    return candle.open, candle.high, candle.low, candle.close, volume
+    def _finding(self, verdict: str, slot: int, told: str) -> Finding:
+        return Finding(verdict, self.pair, slot, told)

@@ -1,18 +1,18 @@
-"""The truth, and an exchange that tells it badly."""
+"""What really happened, and how exchanges serve it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_right
 from random import Random
 from typing import Final, NamedTuple
 
 from connectors.ledger import Rules, Span
-from connectors.model import CandleData, Grid, Subscription
+from connectors.model import CandleData, Grid
 
-BIRTH: Final = 1_700_000_040
-"""Market time at which a simulation begins: it lies within a bar."""
-STEP: Final = 60
 FLAT: Final = 100.0
+"""The price of a bar before its first trade."""
+BLOCK: Final = 32
+"""So many bars are made up at once."""
 
 
 class Kind(NamedTuple):
@@ -21,6 +21,7 @@ class Kind(NamedTuple):
     ``stream`` and ``rest`` are what becomes of quiet bars there: sent, skipped, or None where
     there is no such thing at all. ``says_closed``: REST rows tell whether they are closed.
     ``snapshot``: a new connection sends the states of the newest bars first.
+    ``learned``: bars open at odd times, which only rows tell.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Kind(NamedTuple):
     snapshot: bool = False
     learned: bool = False
 
-    def rules(self, page: int) -> Rules:
+    def rules(self, page: int, reach: int, *, confirm: bool) -> Rules:
         """What the ledger is told of it."""
         return Rules(
             streamed=self.stream is not None,
@@ -41,6 +42,9 @@ class Kind(NamedTuple):
             rest_skips=self.rest == "skipped",
             grace=self.grace,
             page=page,
+            stream_skips=self.stream == "skipped",
+            reach=reach or None,
+            confirm=confirm,
         )
 
 
@@ -61,63 +65,66 @@ KINDS: Final = (
 )
 
 
-class Trade(NamedTuple):
-    """A trade: market time, price, amount."""
+class Bar:
+    """Times of its trades; open, high, low, close and volume before the first and after each."""
 
-    at: float
-    price: float
-    amount: float
+    __slots__ = ("states", "times")
+
+    def __init__(self, trades: list[tuple[float, float, float]]) -> None:
+        """Time, price and amount of each trade, oldest first."""
+        self.times = [at for at, _, _ in trades]
+        self.states = [(FLAT, FLAT, FLAT, FLAT, 0.0)]
+        first, high, low, volume = 0.0, 0.0, float("inf"), 0.0
+        for _, price, amount in trades:
+            first, high, low = first or price, max(high, price), min(low, price)
+            volume += amount
+            self.states.append((first, high, low, price, volume))
 
 
-@dataclass
 class Truth:
-    """What really happened in one subscription. Bars are made when first asked for."""
+    """The bars of one subscription, made up when first asked for.
 
-    seed: int
-    subscription: Subscription
-    kind: Kind
-    quiet: float
-    anchor: int = 0
-    _trades: dict[int, list[Trade]] = field(default_factory=dict)
-    corrected: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """Slot -> market time of a late correction, and the volume that it adds."""
+    ``quiet`` is the part of the bars that have no trades. REST's history has no more than ``reach``
+    bars before the running one, where that is not 0.
+    """
 
-    @property
-    def grid(self) -> Grid:
-        """The grid as the exchange has it."""
-        return Grid(STEP, self.anchor)
+    def __init__(
+        self, seed: int, number: int, kind: Kind, grid: Grid, quiet: float, reach: int = 0
+    ) -> None:
+        self.kind = kind
+        self.grid = grid
+        self.corrected: dict[int, tuple[float, float]] = {}
+        self._source = seed * 1_000 + number
+        self._quiet = quiet
+        self._reach = reach
+        self._bars: dict[int, Bar] = {}
 
-    def trades(self, slot: int) -> list[Trade]:
-        """All trades of a bar, oldest first."""
-        if slot not in self._trades:
-            random = Random(f"{self.seed} {self.subscription} {slot}")
-            many = 0 if random.random() < self.quiet else random.choice((1, 2, 2, 3, 4))
-            late = [STEP - 0.3 * random.random()] if many and random.random() < 0.3 else []
-            offsets = sorted([random.uniform(0, STEP) for _ in range(many)] + late)
-            self._trades[slot] = [
-                Trade(slot + offset, random.randrange(900, 1100) / 10, random.randrange(1, 99) / 7)
-                for offset in offsets
-            ]
-        return self._trades[slot]
+    def bar(self, slot: int) -> Bar:
+        """What happened in a slot."""
+        if slot not in self._bars:
+            self._make_up(slot // (BLOCK * self.grid.step))
+        return self._bars[slot]
+
+    def _make_up(self, block: int) -> None:
+        random = Random((self._source << 40) + block)
+        length = BLOCK * self.grid.step
+        slot = self.grid.floor(block * length)
+        slot = slot if slot >= block * length else self.grid.after(slot)
+        while slot < (block + 1) * length:
+            end = self.grid.after(slot)
+            self._bars[slot] = Bar(_trades(random, slot, end, self._quiet))
+            slot = end
 
     def state(self, slot: int, at: float, closed: bool | None = None) -> CandleData:
         """The bar as it stands at a market time; a flat one before its first trade."""
-        trades = [trade for trade in self.trades(slot) if trade.at <= at]
-        prices = [trade.price for trade in trades] or [FLAT]
-        volume = sum(trade.amount for trade in trades)
-        when, more = self.corrected.get(slot, (float("inf"), 0.0))
-        if at >= when:
-            volume += more
-        return CandleData(
-            slot,
-            prices[0],
-            max(prices),
-            min(prices),
-            prices[-1],
-            volume,
-            n_trades=len(trades) if self.kind.flagged else None,
-            closed=closed,
-        )
+        bar = self.bar(slot)
+        trades = bisect_right(bar.times, at)
+        first, high, low, last, volume = bar.states[trades]
+        if slot in self.corrected:
+            since, more = self.corrected[slot]
+            volume += more * (at >= since)
+        told = trades if self.kind.flagged else None
+        return CandleData(slot, first, high, low, last, volume, None, told, closed=closed)
 
     def final(self, slot: int) -> CandleData:
         """The bar's last word."""
@@ -125,29 +132,51 @@ class Truth:
 
     def is_quiet(self, slot: int) -> bool:
         """Whether it is a bar without trades."""
-        return not self.trades(slot)
+        return not self.bar(slot).times
+
+    def is_offered(self, slot: int) -> bool:
+        """Whether there is a candle: the stream decides about quiet bars, else REST."""
+        return "skipped" not in (self.kind.stream, self.kind.rest) or not self.is_quiet(slot)
 
     def rows(self, span: Span, at: float) -> list[CandleData]:
         """What REST has of a span at a market time."""
-        first = self.grid.floor(span.start)
-        slots = range(first if first >= span.start else first + STEP, span.end, STEP)
-        return [
-            self.state(slot, at, (slot + STEP <= at) if self.kind.says_closed else None)
-            for slot in slots
-            if slot <= at and (self.kind.rest == "sent" or self._began(slot, at))
-        ]
+        after, says_closed = self.grid.after, self.kind.says_closed
+        slot = self.grid.floor(max(span.start, self.oldest(at)))
+        slot = slot if slot >= span.start else after(slot)
+        rows = []
+        while slot < span.end and slot <= at:
+            if self.kind.rest == "sent" or self._began(slot, at):
+                rows.append(self.state(slot, at, after(slot) <= at if says_closed else None))
+            slot = after(slot)
+        return rows
+
+    def oldest(self, at: float) -> float:
+        """From when on REST has bars at a market time."""
+        return self.grid.after(self.grid.floor(at), -self._reach) if self._reach else 0.0
 
     def _began(self, slot: int, at: float) -> bool:
-        trades = self.trades(slot)
-        return bool(trades) and trades[0].at <= at
+        times = self.bar(slot).times
+        return bool(times) and times[0] <= at
 
     def frames(self, slot: int) -> list[tuple[float, bool]]:
         """Market times at which the stream tells of a bar, and whether as closed."""
-        if self.kind.stream is None or (self.kind.stream == "skipped" and self.is_quiet(slot)):
+        times = self.bar(slot).times
+        if self.kind.stream is None or (self.kind.stream == "skipped" and not times):
             return []
-        times = [(trade.at, False) for trade in self.trades(slot)]
+        frames = [(at, False) for at in times]
         if self.kind.stream == "sent":
-            times.insert(0, (slot + 0.1, False))
+            frames.insert(0, (slot + 0.1, False))
         if self.kind.flagged:
-            times.append((slot + STEP, True))
-        return times
+            frames.append((self.grid.after(slot), True))
+        return frames
+
+
+def _trades(random: Random, slot: int, end: int, quiet: float) -> list[tuple[float, float, float]]:
+    """Time, price and amount of each: some bars trade to the very end."""
+    uniform = random.random
+    if uniform() < quiet:
+        return []
+    times = [slot + (end - slot) * uniform() for _ in range(random.choice((1, 1, 2, 3)))]
+    if uniform() < 0.3:
+        times.append(end - 0.3 * uniform())
+    return [(at, 90 + 20 * uniform(), 1 + 9 * uniform()) for at in sorted(times)]

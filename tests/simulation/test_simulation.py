@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.simulation.campaign import simulate, story_of
 from tests.simulation.market import KINDS, Kind
-from tests.simulation.world import Faults, World, told
+from tests.simulation.plan import Plan, Wish
+from tests.simulation.world import World
 
-TOGETHER = 25
-
-
-def survives(world: World) -> int:
-    """Run it; how many candles were committed. Fails with the story of the pair that went wrong."""
-    wrong = world.run()
-    if wrong:
-        pytest.fail(told(world), pytrace=False)
-    return sum(len(carried.kept.candles) for carried in world.carried.values())
+TOGETHER = 20
+MANY = 2_000
+"""So many seeds make a million closed candles."""
 
 
-@pytest.mark.parametrize("first", range(0, 200, TOGETHER))
+@pytest.mark.parametrize("first", range(0, 160, TOGETHER))
 def test_nothing_is_lost_doubled_wrong_or_undeclared(first: int) -> None:
     """Whatever fails, Kafka ends with the truth, each candle once, each hole declared."""
-    assert sum(survives(World(seed)) for seed in range(first, first + TOGETHER)) > 100 * TOGETHER
+    tally = simulate(range(first, first + TOGETHER))
+    if tally.failed is not None:
+        pytest.fail(story_of(tally.failed), pytrace=False)
+    assert tally.candles > 400 * TOGETHER, "the runs have become too short to show anything"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(200, 2_200, TOGETHER))
-def test_the_same_for_longer(first: int) -> None:
-    """Ten times as many lives."""
-    assert sum(survives(World(seed)) for seed in range(first, first + TOGETHER)) > 100 * TOGETHER
+def test_a_million_candles(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same of a million closed candles; the figures are printed."""
+    tally = simulate(range(MANY))
+    if tally.failed is not None:
+        pytest.fail(story_of(tally.failed), pytrace=False)
+    with capsys.disabled():
+        print(f"\n{tally}")  # noqa: T201 - they are what the run is for
+    assert tally.candles > 1_000_000
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_without_faults_nothing_is_late_revised_or_asked_in_vain(kind: Kind) -> None:
     """On a good day each bar is published once, in order, for every kind of exchange."""
-    world = World(7, kinds=[kind], faults=Faults())
-    world.skew = 0.0
-    survives(world)
-    (carried,) = world.carried.values()
-    assert [it.candle.timestamp for it in carried.kept.candles] == sorted(carried.kept.newest)
-    assert not any(it.late or it.revision for it in carried.kept.candles)
-    assert carried.kept.coverage is not None
-    assert not carried.kept.coverage.missing()
+    plan = replace(Plan.drawn(7), wishes=(Wish(0, kind, "1m", 0.3),), faults=(), skew=0.0)
+    world = World(plan)
+    assert world.run() == []
+    (pair,) = world.pairs
+    assert [it.candle.timestamp for it in pair.log.candles] == sorted(pair.log.newest)
+    assert not any(it.late or it.revision for it in pair.log.candles)
+    assert pair.log.coverage is not None
+    assert not pair.log.coverage.missing()
