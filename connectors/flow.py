@@ -113,7 +113,7 @@ class Flow:
         self._clock = clock
         self._local = clock.local
         self._keep_all = keep_all
-        self._sampled = -inf
+        self._sample_at = -inf
 
     # --- source, parse, settle, encode, publish: the stream ---
 
@@ -134,13 +134,13 @@ class Flow:
                 wrong = self._state(lane, candle, now) or wrong
         if wrong is not None:
             self._dead_letters.add(exchange, wrong, message, "websocket", binary)
-        elif now - self._sampled >= SAMPLE_SECONDS:
+        elif now >= self._sample_at:
             self._sample(candles, now)
         return False
 
     def _sample(self, candles: Sequence[CandleData], now: float) -> None:
         """What a frame says of the exchange's clock."""
-        self._sampled = now
+        self._sample_at = now + SAMPLE_SECONDS
         times = [it.event_time for it in candles if it.event_time is not None]
         if times:
             self._clock.offset.event(max(times) / 1000, self._local.market_at(now))
