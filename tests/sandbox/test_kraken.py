@@ -143,6 +143,22 @@ def test_update_as_recorded() -> None:
     assert (opened(row), row["timestamp"]) == (0, "2026-11-25T12:01:00.000000Z")
 
 
+def test_trailing_zeros_stay() -> None:
+    """Volumes have eight digits, zeros at their end included, as the recorded ticker has."""
+    conversation = connected(SPOT, "/v2", AROUND)
+    ask(conversation, wish("BTC/USD"), AROUND)
+    channel = conversation.channels["1:BTC/USD"]
+
+    printed = []
+    for bar in AROUND.market.bars("BTC-USD", "1m", NOON - 6_000, NOON - 60, NOON):
+        push = Push(channel, bar, closed=False, first=False)
+        (raw,) = conversation.candle(push, AROUND)
+        printed.append(json.loads(raw, parse_float=str)["data"][0]["volume"])
+
+    assert {len(volume.partition(".")[2]) for volume in printed} == {8}
+    assert any(volume.endswith("0") for volume in printed)
+
+
 def test_snapshot_as_recorded() -> None:
     """The last twelve closed bars come, oldest first; by turns the running one with them."""
     conversation = connected(SPOT, "/v2", AROUND)
