@@ -7,11 +7,14 @@ import gc
 import io
 import json
 import logging
+import os
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 import structlog
+from click.testing import CliRunner
 
 from connectors import cli, telemetry
 from connectors.commands import program
@@ -142,3 +145,65 @@ def test_every_command_that_runs_a_loop_listens(
     with pytest.raises(Seen):
         cli.main(words.split())
     assert seen == [True]
+
+
+class Pretended:
+    """A worker that runs until it is told to stop, or is cancelled."""
+
+    def __init__(self, *_: object) -> None:
+        self._stop = asyncio.Event()
+        self.done: list[str] = []
+
+    async def __aenter__(self) -> Pretended:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.done.append("closed")
+
+    def stop(self) -> None:
+        self.done.append("stop")
+        self._stop.set()
+
+    async def prepare(self) -> None:
+        return
+
+    async def run(self) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await self._stop.wait()
+        self.done.append("drained")
+        return "the last line"
+
+
+class Deaf(Pretended):
+    """A worker whose draining takes for ever: only a second signal ends it."""
+
+    async def run(self) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await self._stop.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+        raise AssertionError("it was not cancelled")
+
+
+@pytest.mark.parametrize(
+    ("kind", "done", "status", "said"),
+    [
+        (Pretended, ["stop", "drained", "closed"], 0, "the last line"),
+        (Deaf, ["stop", "closed"], 1, "candles: stopped at once: the next run fetches what"),
+    ],
+)
+def test_sigterm_asks_a_run_to_drain_and_the_second_one_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+    log: Log,
+    kind: type[Pretended],
+    done: list[str],
+    status: int,
+    said: str,
+) -> None:
+    """The first signal is no cancellation, so that what is under way is finished."""
+    made = kind()
+    monkeypatch.setattr(cli, "Worker", lambda *_: made)
+    words = ["run", "binance_spot:BTC-USDT:1m", "--kafka", "localhost:1"]
+    result = CliRunner().invoke(cli.main, words)
+    assert (made.done, result.exit_code) == (done, status)
+    assert said in result.output

@@ -32,6 +32,8 @@ async def test_sigterm_drains(stage: Stage, tmp_path: Path) -> None:
     assert figures["closed"] == len(await stage.records("closed"))
     assert (figures["conflated"], figures["failed"], figures["unwanted"]) == (0, 0, 0)
     assert figures["published"] > 0 < figures["settled"]
+    assert all(line.startswith("{") for line in run.wrote.splitlines()), "more than a log"
+    assert run.events("loop.failed") == [], "something was left to itself"
     findings = await stage.judge(stopped - 120)
     assert findings.amiss == []
 
