@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from connectors.sandbox.dialect import (
     Cut,
     HttpReply,
     HttpRequest,
+    Moment,
     Overstep,
     Push,
     Send,
@@ -62,6 +64,14 @@ INSTRUMENT = {
 }
 
 
+WORLDS = {dialect.market: world(dialect) for dialect in DIALECTS.values()}
+
+
+def standing(dialect: Bitget, at: float = NOON + 30, real: float = 0.0) -> World:
+    """The world of a market, whose trades are drawn once, at another moment."""
+    return replace(WORLDS[dialect.market], now=Moment(at, real))
+
+
 def argument(name: str, channel: str = "candle1m", ident: str = "BTCUSDT") -> dict[str, str]:
     """One argument of a request."""
     return {"instType": INST_TYPE[name], "channel": channel, "instId": ident}
@@ -82,7 +92,7 @@ def serve(name: str, around: World, **more: str) -> Conversation:
 def reply(name: str, endpoint: str = "candles", /, **query: object) -> HttpReply:
     """A reply of a candle endpoint."""
     asked = {"symbol": "BTCUSDT", "granularity": MINUTE[name], "productType": "USDT-FUTURES"}
-    return get(DIALECTS[name], f"{ROOT[name]}/{endpoint}", **{**asked, **query})
+    return get(DIALECTS[name], f"{ROOT[name]}/{endpoint}", WORLDS[name], **{**asked, **query})
 
 
 def rows(name: str, endpoint: str = "candles", /, **query: object) -> list[list[str]]:
@@ -104,7 +114,7 @@ def opens(found: list[list[str]]) -> list[int]:
 @EACH
 def test_confirmation_then_snapshot_as_recorded(name: str) -> None:
     """One confirmation each, then 500 rows, oldest first, the running bar last."""
-    around = world(DIALECTS[name])
+    around = standing(DIALECTS[name])
     talk = connected(DIALECTS[name], PATH, around)
 
     confirmed, snapshot = ask(talk, wish(argument(name)), around)
@@ -120,7 +130,7 @@ def test_confirmation_then_snapshot_as_recorded(name: str) -> None:
 @EACH
 def test_update_as_recorded(name: str) -> None:
     """An update is a snapshot with one row and another word."""
-    around = world(DIALECTS[name])
+    around = standing(DIALECTS[name])
     talk = serve(name, around)
     [channel] = talk.channels.values()
     bar = around.market.current("BTC-USDT", "1m", around.now.market)
@@ -161,7 +171,7 @@ def test_instruments_as_recorded(name: str) -> None:
 
 def test_refusals_as_recorded() -> None:
     """Wrong letter case is a parameter error; an unknown symbol is refused, at times unnamed."""
-    around = world(DIALECTS["bitget_spot"])
+    around = standing(DIALECTS["bitget_spot"])
     talk = connected(DIALECTS["bitget_spot"], PATH, around)
     wrong = argument("bitget_spot", "candle1h")
     unknown = argument("bitget_spot", ident="NOPEUSDT")
@@ -204,7 +214,7 @@ def test_errors_of_history_as_recorded() -> None:
 @EACH
 def test_wrong_inst_type_is_confirmed_and_silent(name: str) -> None:
     """A real symbol under another kind is confirmed, and neither served nor shown."""
-    around = world(DIALECTS[name])
+    around = standing(DIALECTS[name])
     talk = connected(DIALECTS[name], PATH, around)
     wrong = {**argument(name), "instType": "COIN-FUTURES"}
 
@@ -215,7 +225,7 @@ def test_wrong_inst_type_is_confirmed_and_silent(name: str) -> None:
 @EACH
 def test_arguments_are_answered_one_by_one(name: str) -> None:
     """A bad argument does not sink the others."""
-    around = world(DIALECTS[name])
+    around = standing(DIALECTS[name])
     talk = connected(DIALECTS[name], PATH, around)
     asked = [argument(name), argument(name, ident="NOPE"), argument(name, "candle1Dutc")]
 
@@ -230,7 +240,7 @@ def test_arguments_are_answered_one_by_one(name: str) -> None:
 @pytest.mark.parametrize("channel", ["candle3m", "candle2H", "candle1D", "candle1M", "books"])
 def test_channels_without_utc_or_proof(channel: str) -> None:
     """UTC+8 bars and unproven channels are refused."""
-    around = world(DIALECTS["bitget_perpetual"])
+    around = standing(DIALECTS["bitget_perpetual"])
     talk = connected(DIALECTS["bitget_perpetual"], PATH, around)
 
     [refused] = ask(talk, wish(argument("bitget_perpetual", channel)), around)
@@ -241,7 +251,7 @@ def test_channels_without_utc_or_proof(channel: str) -> None:
 @EACH
 def test_unsubscribing(name: str) -> None:
     """What is unsubscribed from is served no more; asking twice gives no second snapshot."""
-    around = world(DIALECTS[name])
+    around = standing(DIALECTS[name])
     talk = serve(name, around)
 
     again = ask(talk, wish(argument(name)), around)
@@ -270,7 +280,7 @@ def test_refused_on_request() -> None:
 )
 def test_malformed_request(frame: str) -> None:
     """What is not understood gets an error without `arg`."""
-    around = world(DIALECTS["bitget_spot"])
+    around = standing(DIALECTS["bitget_spot"])
     [error] = said(connected(DIALECTS["bitget_spot"], PATH, around).received(frame, around))
     assert (error["event"], "arg" in error) == ("error", False)
 
@@ -278,20 +288,20 @@ def test_malformed_request(frame: str) -> None:
 def test_heartbeat() -> None:
     """`ping` is answered by `pong`; without it, a client is cut off after 120 s."""
     dialect = DIALECTS["bitget_spot"]
-    talk = connected(dialect, PATH, world(dialect))
+    talk = connected(dialect, PATH, standing(dialect))
     assert talk.due == 120
 
-    assert list(talk.received("ping", world(dialect, real=50))) == [Send("pong")]
-    ask(talk, wish(argument("bitget_spot")), world(dialect, real=100))
+    assert list(talk.received("ping", standing(dialect, real=50))) == [Send("pong")]
+    ask(talk, wish(argument("bitget_spot")), standing(dialect, real=100))
 
     assert talk.due == 170
-    assert list(talk.tick(world(dialect, real=170))) == [Cut()]
+    assert list(talk.tick(standing(dialect, real=170))) == [Cut()]
 
 
 def test_limits_of_a_connection() -> None:
     """4096 bytes a message, 240 requests an hour, 1000 channels; floods are closed."""
     dialect = DIALECTS["bitget_spot"]
-    around = world(dialect)
+    around = standing(dialect)
     talk = connected(dialect, PATH, around)
 
     assert list(talk.received("x" * 4_097, around)) == [Overstep("message bytes", 4_096, 4_097)]
@@ -308,10 +318,10 @@ def test_limits_of_a_connection() -> None:
 def test_a_bars_first_frame_at_times_holds_the_last_one() -> None:
     """At each fourth bar the first frame holds the final row of the bar before, too."""
     dialect, sizes = DIALECTS["bitget_spot"], []
-    talk = serve("bitget_spot", world(dialect))
+    talk = serve("bitget_spot", standing(dialect))
     [channel] = talk.channels.values()
     for minute in range(1, 9):
-        around = world(dialect, NOON + 60 * minute + 1.5)
+        around = standing(dialect, NOON + 60 * minute + 1.5)
         bar = around.market.current("BTC-USDT", "1m", around.now.market)
         [frame] = talk.candle(Push(channel, bar, closed=False, first=True), around)
         found = json.loads(frame)["data"]
@@ -324,7 +334,7 @@ def test_a_bars_first_frame_at_times_holds_the_last_one() -> None:
 def test_other_paths_are_refused(path: str) -> None:
     """Other paths are not accepted."""
     dialect = DIALECTS["bitget_spot"]
-    refused = dialect.connect(HttpRequest("GET", path, {}, {}), world(dialect))
+    refused = dialect.connect(HttpRequest("GET", path, {}, {}), standing(dialect))
     assert isinstance(refused, HttpReply)
     assert refused.status == get(dialect, "/api/v2/spot/market/tickers").status == 404
 
