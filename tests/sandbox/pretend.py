@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from connectors.sandbox.dialect import (
     Action,
     Channel,
@@ -101,6 +103,12 @@ FIVE_MINUTES = Channel("eth", "ETH-USDT", "5m", NOON)
 def fault(kind: str, speed: float = 1.0, **wish: object) -> Fault:
     """A fault that was ordered at the real time 100."""
     return ordered({"kind": kind, **wish}, DIALECTS, 100.0, speed)
+
+
+def doubled(dialect: Dialect, reply: HttpReply) -> Any:
+    """The body of a reply some of whose rows come twice, wherever it says that they are."""
+    doubling = fault("duplicate_rows", seed=1)
+    return json.loads(orjson.dumps(doubling.reply(reply, dialect, world(dialect, real=101)).body))
 
 
 def push(channel: Channel = ONE_MINUTE, open_time: int = NOON) -> Push:

@@ -22,7 +22,7 @@ from connectors.sandbox.dialect import (
     Send,
     World,
 )
-from tests.sandbox.pretend import NOON, ask, connected, get, kinds, said, world
+from tests.sandbox.pretend import NOON, ask, connected, doubled, get, kinds, said, world
 from tests.sandbox.wired import Client, heard
 
 BITMEX = BitmexPerpetual()
@@ -453,3 +453,10 @@ def test_other_paths() -> None:
 
     assert isinstance(found, HttpReply)
     assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    reply = get(BITMEX, BUCKETED, AROUND, symbol="XBTUSD", binSize="1m", count=20)
+
+    assert len(doubled(BITMEX, reply)) > 20

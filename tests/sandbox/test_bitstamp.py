@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sandbox.bitstamp import Bitstamp
 from connectors.sandbox.dialect import HttpReply, HttpRequest
-from tests.sandbox.pretend import NOON, get, kinds, world
+from tests.sandbox.pretend import NOON, doubled, get, kinds, world
 
 BITSTAMP = Bitstamp()
 AROUND = world(BITSTAMP)  # for tests that change nothing in it
@@ -146,3 +146,10 @@ def test_no_websocket() -> None:
 
     assert isinstance(found, HttpReply)
     assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    body = doubled(BITSTAMP, get(BITSTAMP, OHLC, AROUND, step=60, limit=20))
+
+    assert len(body["data"]["ohlc"]) > 20

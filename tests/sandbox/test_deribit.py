@@ -21,7 +21,18 @@ from connectors.sandbox.dialect import (
     Push,
     World,
 )
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import (
+    NOON,
+    ask,
+    candle,
+    connected,
+    doubled,
+    get,
+    kinds,
+    said,
+    shape,
+    world,
+)
 from tests.sandbox.wired import Client, heard
 
 DERIBIT = DeribitPerpetual()
@@ -392,3 +403,15 @@ def test_other_paths() -> None:
 
     assert isinstance(found, HttpReply)
     assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are doubled in every column alike."""
+    path = "/api/v2/public/get_tradingview_chart_data"
+    bounds = {"start_timestamp": (NOON - 1_200) * 1_000, "end_timestamp": NOON * 1_000}
+    reply = get(DERIBIT, path, AROUND, instrument_name="BTC-PERPETUAL", resolution="1", **bounds)
+
+    columns = doubled(DERIBIT, reply)["result"]
+
+    (length,) = {len(column) for column in columns.values() if isinstance(column, list)}
+    assert length > 20

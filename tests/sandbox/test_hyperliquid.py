@@ -20,7 +20,7 @@ from connectors.sandbox.dialect import (
     World,
 )
 from connectors.sandbox.hyperliquid import HyperliquidPerpetual, HyperliquidSpot
-from tests.sandbox.pretend import NOON, ask, candle, connected, kinds, said, shape, world
+from tests.sandbox.pretend import NOON, ask, candle, connected, doubled, kinds, said, shape, world
 from tests.sandbox.wired import Client, ended, heard
 
 PERPETUAL, SPOT = HyperliquidPerpetual(), HyperliquidSpot()
@@ -371,3 +371,10 @@ def test_other_paths() -> None:
 
     assert isinstance(found, HttpReply)
     assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    req = {"coin": "BTC", "interval": "1m", "startTime": (NOON - 1_140) * 1_000}
+
+    assert len(doubled(PERPETUAL, post(PERPETUAL, {"type": "candleSnapshot", "req": req}))) > 20

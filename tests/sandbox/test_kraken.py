@@ -14,7 +14,18 @@ import pytest
 from connectors.sandbox import kraken
 from connectors.sandbox.dialect import Conversation, HttpReply, HttpRequest, Push, World
 from connectors.sandbox.kraken import KrakenPerpetual, KrakenSpot
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import (
+    NOON,
+    ask,
+    candle,
+    connected,
+    doubled,
+    get,
+    kinds,
+    said,
+    shape,
+    world,
+)
 from tests.sandbox.wired import Client, heard
 
 SPOT, FUTURES = KrakenSpot(), KrakenPerpetual()
@@ -494,3 +505,14 @@ def test_other_paths() -> None:
         found = dialect.connect(HttpRequest("GET", "/", {}, {}), around)
         assert isinstance(found, HttpReply)
         assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the replies say that they are, whatever the key."""
+    since = NOON - 20 * 60
+    for _ in range(2):
+        found = doubled(SPOT, get(SPOT, OHLC, AROUND, pair="XBTUSD", since=since))["result"]
+        assert len(found[next(iter(found))]) > 20
+    path = "/api/charts/v1/trade/PF_XBTUSD/1m"
+    reply = get(FUTURES, path, AROUND_FUTURES, **{"from": NOON - 19 * 60})
+    assert len(doubled(FUTURES, reply)["candles"]) > 20

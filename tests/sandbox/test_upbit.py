@@ -14,7 +14,7 @@ import pytest
 
 from connectors.sandbox.dialect import HttpReply, HttpRequest, Push
 from connectors.sandbox.upbit import Upbit
-from tests.sandbox.pretend import NOON, ask, connected, get, shape, world
+from tests.sandbox.pretend import NOON, ask, connected, doubled, get, shape, world
 from tests.sandbox.wired import PATIENCE, Client, heard
 
 UPBIT = Upbit()
@@ -295,3 +295,8 @@ def test_other_paths() -> None:
 
     assert isinstance(found, HttpReply)
     assert found.status == 404
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    assert len(doubled(UPBIT, get(UPBIT, MINUTES, AROUND, market="KRW-BTC", count=20))) > 20

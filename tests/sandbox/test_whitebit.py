@@ -10,7 +10,7 @@ import pytest
 
 from connectors.sandbox.dialect import Close, HttpReply, HttpRequest
 from connectors.sandbox.whitebit import Whitebit
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, said, shape, world
+from tests.sandbox.pretend import NOON, ask, candle, connected, doubled, get, said, shape, world
 
 WHITEBIT = Whitebit()
 AROUND = world(WHITEBIT)  # for tests that change nothing in it
@@ -221,3 +221,10 @@ def test_other_paths() -> None:
     assert isinstance(refused, HttpReply)
     assert (refused.status, get(WHITEBIT, "/nowhere", AROUND).status) == (404, 404)
     assert WHITEBIT.slow_down(1, AROUND).status == 429
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    reply = get(WHITEBIT, KLINE, AROUND, market="BTC_USDT", interval="1m", limit=20)
+
+    assert len(doubled(WHITEBIT, reply)["result"]) > 20
