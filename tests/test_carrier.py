@@ -479,7 +479,13 @@ async def test_the_list_of_instruments_is_the_first_evidence(exchange: Exchange)
 
 async def test_a_connection_lives_as_long_whatever_the_clocks_say(exchange: Exchange) -> None:
     """A correction that ends lets market time jump; no connection grows older by that."""
-    limits = Limits(source="nowhere: invented", checked="", subscriptions=9, lifetime=100.0)
+    limits = Limits(
+        source="nowhere: invented",
+        checked="",
+        subscriptions=9,
+        attempts=Rate(100),
+        lifetime=100.0,
+    )
     world = World(exchange, limits=limits)
     offset = world.carrier.clock.offset
     offset.correction = -180.0
