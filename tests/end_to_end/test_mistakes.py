@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors import instruments
+from connectors.limits import Backoff
 from connectors.sandbox.process import free_ports
 from tests.end_to_end.program import Program, flags
 from tests.end_to_end.stage import Stage
@@ -50,3 +52,20 @@ async def test_one_bad_wish_among_many(stage: Stage) -> None:
         async with stage.running(wishes):
             await asyncio.sleep(0)
     assert (await stage.journal())["connections"] == []
+
+
+async def test_an_exchange_that_comes_late(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cannot list its instruments: the other begins, and of both nothing is lost."""
+    monkeypatch.setattr(instruments, "Backoff", lambda random, _: Backoff(random, 0.2, 1.0))
+    wishes = ["okx_spot:BTC-USDT:1m", "binance_spot:BTC-USDT:1m"]
+    await stage.misbehave("server_error", market="okx_spot")
+    async with stage.running(wishes):
+        began = stage.market
+        await stage.reach(began + 300)
+        assert {each["market"] for each in (await stage.journal())["connections"]} == {
+            "binance_spot"
+        }
+        await stage.behave()
+        await stage.reach(began + 600)
+        findings = await stage.complete(stage.market - 120)
+    assert findings.amiss == []
