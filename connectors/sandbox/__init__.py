@@ -8,6 +8,7 @@ In reading order:
     book        the trades as they came to pass: halted at times, reported late
     market      candles, read off the books
     dialect     the contract of a dialect: how one exchange speaks
+    shared_…    pure: what several dialects do the same way
     clock       market time, faster than real time
     budget      pure: counted limits
     feed        pure: when a candle is pushed on a channel
