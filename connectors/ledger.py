@@ -453,6 +453,7 @@ class Ledger:
         """Slots that were asked for and had no trades, since their rows are not there."""
         until = self._complete_until(newest, asked, at)
         start = max(asked.start, self._oldest(at, kept=self.grid.step))
+        start = self.grid.after(self.grid.floor(start - 1))  # a lesson begins anywhere
         for run in self.coverage.missing():
             self._empty(max(run.start, start), min(run.end, until), present)
         if start <= self.coverage.head:

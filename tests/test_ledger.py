@@ -1108,6 +1108,16 @@ def test_history_is_not_audited() -> None:
     assert slot(-7) <= desk.book._memory.audited, "only what was closed of late"
 
 
+def test_the_lesson_of_a_grid_settles_whole_slots_of_history() -> None:
+    """It is asked for before it is known where bars begin."""
+    desk = Desk(FLAGGED, Grid(STEP, None), since=slot(-5) + 7)
+    desk.now += 3
+    span = desk.ask()
+    assert span.start % STEP != FIRST % STEP
+    desk.reply(span, bar(-2), bar(0))
+    assert [(start, end) for start, end, state, _ in desk.runs() if state == "SETTLED"] == [(-2, 0)]
+
+
 def test_what_the_history_does_not_reach_is_given_up() -> None:
     """Slots older than the exchange keeps are declared so, and not asked for any more."""
     desk = Desk(replace(FLAGGED, reach=20), since=slot(-30))
