@@ -312,6 +312,7 @@ SLOW = Envelope(
         (reply(b"busy", 429, x_reset="2500"), RestSlowDown("HTTP 429: busy", 2.5)),
         (reply(b"busy", 502), RestUnavailable("HTTP 502: busy")),
         (reply(b"here not", 451), RestUnavailable("HTTP 451: here not", blocked=True)),
+        (reply({"code": "9"}, 404), RestRefused('HTTP 404: {"code":"9"}')),
         (reply({"code": "0"}, 404), RestRefused('HTTP 404: {"code":"0"}')),
     ],
 )
@@ -327,7 +328,8 @@ def test_intervals_of_both_transports() -> None:
     """What is offered is what either has, the shortest first; only its own is on each."""
     adapter = Example()
 
-    assert adapter.get_supported_intervals() == {"1m": 60, "1h": 3600, "1d": 86_400}
+    expected = [("1m", 60), ("1h", 3600), ("1d", 86_400)]
+    assert list(adapter.get_supported_intervals().items()) == expected
     assert adapter.get_ws_supported_intervals() == ["1m", "1d"]
     assert adapter.get_rest_supported_intervals() == ["1h", "1m"]
     assert adapter.grid("1d") == Grid(86_400, None)
@@ -492,7 +494,7 @@ def test_instruments(rows: Any) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        reply({"code": 5, "msg": "no"}), reply(b"busy", 503), reply({"code": 0}), reply(b"<html>"),
+        reply({"code": 5, "data": []}), reply(b"busy", 503), reply({"code": 0}), reply(b"<html>"),
         reply({"data": [{"symbol": "A_B"}]}), reply({"data": [{"symbol": "AB", "size": 1}]}),
         reply({"data": 7}),
     ],
