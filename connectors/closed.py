@@ -19,7 +19,7 @@ from connectors.records import CandleRecord
 from connectors.values import Values
 
 Span = tuple[int, float]
-"""Open times ``[start, end)`` in UNIX seconds."""
+"""From, to; of open times ``[start, end)``."""
 
 Newest = dict[Subscription, dict[int, CandleRecord]]
 """Of each subscription the newest revisions, by open time."""
@@ -30,10 +30,13 @@ Complain = Callable[[Stored, BadFrame], object]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Slots of subscriptions, none of which closes before ``closes`` (UNIX seconds)."""
+    """Slots of subscriptions; ``closes`` is when the first and the last of them close, at most.
+
+    All times are UNIX seconds.
+    """
 
     spans: Mapping[Subscription, Sequence[Span]]
-    closes: int
+    closes: Span
 
     @property
     def pairs(self) -> set[bytes]:
@@ -50,10 +53,11 @@ async def pick(
     stored: AsyncGenerator[Stored, None], wanted: Wanted, values: Values, complain: Complain
 ) -> AsyncGenerator[tuple[Stored, CandleRecord], None]:
     """The wanted ones of these records, in their order; ``values`` reads candles."""
-    pairs, closes = wanted.pairs, wanted.closes * 1000
+    pairs = wanted.pairs
+    first, last = (time * 1000 for time in wanted.closes)
     async with aclosing(stored):
         async for each in stored:
-            if each.key not in pairs or each.timestamp < closes:
+            if each.key not in pairs or not first <= each.timestamp <= last:
                 continue
             try:
                 record = candle_of(await values.read(each))
@@ -78,7 +82,8 @@ async def read_newest(
     schema cannot be had, AccessError without the right to read.
     """
     found: Newest = {subscription: {} for subscription in wanted.spans}
-    start = await offsets_since(cluster, topic, dict.fromkeys(partitions, wanted.closes * 1000))
+    since = wanted.closes[0] * 1000
+    start = await offsets_since(cluster, topic, dict.fromkeys(partitions, since))
     stored = read_topic(cluster, topic, start, partitions=partitions)
     async with aclosing(pick(stored, wanted, values, complain)) as picked:
         async for _, record in picked:

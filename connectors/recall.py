@@ -12,7 +12,7 @@ There is one pass at a time. It keeps only wanted slots, and of those a bounded 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from connectors.clock import Clock
@@ -49,7 +49,7 @@ class Asker(Protocol):
 
 
 class Question(NamedTuple):
-    """What is published of the slots ``[start, end)`` (open times)?"""
+    """What is published of the slots ``[start, end)``? Both are open times of the grid."""
 
     ledger: Asker
     start: int
@@ -76,7 +76,10 @@ class Recall:
         self._asked = asyncio.Event()
 
     def ask(self, ledger: Asker, start: int, end: int) -> None:
-        """Have ``ledger`` told, later, what is published of the slots in ``[start, end)``."""
+        """Have ``ledger`` told, later, what is published of the slots in ``[start, end)``.
+
+        Both are open times of its grid.
+        """
         lane = self._lanes[ledger.subscription]
         place = lane.closed_topic, lane.partition
         self._waiting.setdefault(place, {})[Question(ledger, start, end)] = None
@@ -157,11 +160,12 @@ def _tell(place: Place, error: Exception, again_in: float | None = None) -> None
     RecallFailed(topic=topic, partition=partition, reason=str(error), again_in=wait).tell()
 
 
-def _wanted(questions: Iterable[Question]) -> Wanted:
+def _wanted(questions: Collection[Question]) -> Wanted:
     spans: dict[Subscription, list[Span]] = {}
     for ledger, start, end in questions:
         spans.setdefault(ledger.subscription, []).append((start, end))
-    return Wanted(spans, min(ledger.grid.after(start) for ledger, start, _ in questions))
+    first = min(ledger.grid.after(start) for ledger, start, _ in questions)
+    return Wanted(spans, (first, max(end for _, _, end in questions)))
 
 
 def _published(newest: Mapping[int, CandleRecord], start: int, end: int) -> list[Published]:

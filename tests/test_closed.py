@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from math import inf
 
 from connectors.closed import Wanted, pick
 from connectors.codec import CandleEncoder, candle_key
@@ -74,7 +75,7 @@ async def test_only_wanted_slots_of_wanted_subscriptions_are_picked() -> None:
         lying(BTC, at(0), 6),
         lying(BTC, at(8), 7),
     )
-    wanted = Wanted({BTC: [(at(1), at(4)), (at(8), float("inf"))]}, at(2))
+    wanted = Wanted({BTC: [(at(1), at(4)), (at(8), inf)]}, (at(2), inf))
     assert await log.picked(wanted) == [
         (BTC, at(3), 0),
         (BTC, at(1), 3),
@@ -84,18 +85,19 @@ async def test_only_wanted_slots_of_wanted_subscriptions_are_picked() -> None:
     assert log.closed
 
 
-async def test_what_closes_too_early_is_not_even_decoded() -> None:
+async def test_what_closes_at_another_time_is_not_even_decoded() -> None:
     """A record is stamped with its close: most need not be looked into."""
     broken = lying(BTC, at(0))._replace(value=b"hello, world")
-    log = Log(broken, broken._replace(key=candle_key(ETH), timestamp=at(9) * 1000))
-    assert await log.picked(Wanted({BTC: [(at(1), at(2))]}, at(2))) == []
+    late = broken._replace(timestamp=at(3) * 1000)
+    log = Log(broken, broken._replace(key=candle_key(ETH), timestamp=at(2) * 1000), late)
+    assert await log.picked(Wanted({BTC: [(at(1), at(2))]}, (at(2), at(2)))) == []
     assert log.complaints == []
 
 
 async def test_what_is_no_candle_is_told_and_harms_nothing() -> None:
     """With its place; what comes behind it is picked."""
     log = Log(lying(BTC, at(1))._replace(value=b"hello, world"), lying(BTC, at(1), 1))
-    assert await log.picked(Wanted({BTC: [(at(1), at(2))]}, at(2))) == [(BTC, at(1), 1)]
+    assert await log.picked(Wanted({BTC: [(at(1), at(2))]}, (at(2), at(2)))) == [(BTC, at(1), 1)]
     ((offset, said),) = log.complaints
     assert offset == 0
     assert said.startswith("t, partition 0, offset 0: neither")
@@ -104,7 +106,9 @@ async def test_what_is_no_candle_is_told_and_harms_nothing() -> None:
 async def test_a_reader_that_is_left_early_is_closed() -> None:
     """Who has seen enough leaves no consumer behind."""
     log = Log(lying(BTC, at(1)), lying(BTC, at(1), 1))
-    picked = pick(log._read(), Wanted({BTC: [(at(1), at(2))]}, at(2)), VALUES, log._complain)
+    picked = pick(
+        log._read(), Wanted({BTC: [(at(1), at(2))]}, (at(2), at(2))), VALUES, log._complain
+    )
     await anext(picked)
     await picked.aclose()
     assert log.closed
@@ -112,4 +116,7 @@ async def test_a_reader_that_is_left_early_is_closed() -> None:
 
 def test_intervals_of_a_pair_share_its_key() -> None:
     """Each pair is looked for once."""
-    assert Wanted({BTC: [], HOURLY: [], ETH: []}, 0).pairs == {candle_key(BTC), candle_key(ETH)}
+    assert Wanted({BTC: [], HOURLY: [], ETH: []}, (0, inf)).pairs == {
+        candle_key(BTC),
+        candle_key(ETH),
+    }

@@ -148,8 +148,10 @@ async def test_a_ledger_is_told_what_is_published_of_the_slots_it_named(world: W
     assert (fourth.candle.event_time, third.late) == (7, False)
 
 
-async def test_a_pass_begins_at_the_earliest_close_in_question(world: World) -> None:
-    """Candles are stamped with their close: nothing older has to be read."""
+async def test_a_pass_looks_between_the_earliest_and_the_latest_close_in_question(
+    world: World,
+) -> None:
+    """Candles are stamped with their close: nothing older has to be read, nothing newer decoded."""
     world.may.clear()
     world.ask(DOT, 0, 1)
     await until(lambda: len(world.passes) == 1)
@@ -158,7 +160,7 @@ async def test_a_pass_begins_at_the_earliest_close_in_question(world: World) -> 
     world.may.set()
     await world.told(ETH)
     place, wanted = world.passes[1]
-    assert (place, wanted.closes) == (HERE, at(5))
+    assert (place, wanted.closes) == (HERE, (at(5), at(10)))
     assert wanted.spans == {BTC: [(at(9), at(10))], ETH: [(at(4), at(6))]}
 
 

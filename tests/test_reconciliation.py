@@ -226,6 +226,18 @@ async def test_what_begins_must_not_have_candles_already(shard: Lying) -> None:
     assert shard.read == [(HERE, 0, 2)]
 
 
+async def test_each_is_looked_for_from_its_own_begin_on(shard: Lying) -> None:
+    """Of those that share a partition the earliest counts, whichever is named first."""
+    shard.put(ETH, 0)
+    shard.put(BTC, 1)
+    late, early = account(ETH, since=at(5)), account(BTC)
+    for accounts in ((late, early), (early, late)):
+        said = await verdict(shard, *accounts)
+        assert said is not None
+        assert "offset 1" in said
+    assert await verdict(shard, late) is None
+
+
 async def test_history_must_not_have_been_published_already(shard: Lying) -> None:
     """Coverage that is to reach back further than it does is looked at from there on."""
     shard.put(BTC, -3, -2, -1, 0)

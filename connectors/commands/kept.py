@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 from connectors.closed import Newest, Wanted, read_newest
@@ -70,7 +71,7 @@ class Kept:
         count = (await partition_counts(self._cluster, [topic]))[topic]
         wanted = Wanted(
             {subscription: [span] for subscription, span in spans.items()},
-            min(start for start, _ in spans.values()),
+            (min(start for start, _ in spans.values()), inf),
         )
         partitions = {partition_of(key, count) for key in wanted.pairs}
         return await read_newest(

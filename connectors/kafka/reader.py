@@ -26,7 +26,7 @@ STALL_SECONDS: Final = 60.0
 ASK_SECONDS: Final = 10.0  # for one request
 AGAIN_SECONDS: Final = 0.2  # a leader that moves makes a request fail for a moment
 _POLL_MS: Final = 200
-_POLL_RECORDS: Final = 1_000
+_POLL_RECORDS: Final = 250
 """So many records at once: others shall run between the work that they make."""
 
 

@@ -43,6 +43,15 @@ async def test_stopped_and_started_again(stage: Stage, tmp_path: Path) -> None:
     await go_on(stage, tmp_path)
 
 
+async def test_stopped_at_once_and_started_again(stage: Stage, tmp_path: Path) -> None:
+    """A run that is stopped when it was just accepted leaves behind where its coverage begins."""
+    async with carrying(stage, tmp_path, WISHES) as first:
+        first.terminate()
+        await first.ended(BOUND)
+        assert first.status == 0, first.wrote
+    await go_on(stage, tmp_path)
+
+
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
 async def test_killed_and_started_again(stage: Stage, tmp_path: Path, times: int) -> None:
     """A run that was killed at any moment is continued: nothing lost, nothing doubled."""

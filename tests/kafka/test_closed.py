@@ -75,7 +75,7 @@ class Topics(Written):
 
 def wanted(start: int, stop: int) -> Wanted:
     """These bars."""
-    return Wanted({BTC: [(at(start), at(stop))]}, at(start + 1))
+    return Wanted({BTC: [(at(start), at(stop))]}, (at(start + 1), at(stop)))
 
 
 def _never(*complaint: object) -> None:
