@@ -22,7 +22,18 @@ from connectors.sandbox.dialect import (
     Send,
     World,
 )
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import (
+    NOON,
+    ask,
+    candle,
+    connected,
+    doubled,
+    get,
+    kinds,
+    said,
+    shape,
+    world,
+)
 
 DIALECTS = {kind.market: Bitget(kind) for kind in (SPOT, PERPETUAL)}
 EACH = pytest.mark.parametrize("name", DIALECTS)
@@ -372,6 +383,12 @@ def test_reach(name: str) -> None:
     body: Any = reply(name, "history-candles", limit=201, **old).body
     assert body["code"] == "40053"
     assert len(rows(name)) == 100
+
+
+@EACH
+def test_a_fault_finds_the_rows(name: str) -> None:
+    """Rows are where the reply says that they are."""
+    assert len(doubled(DIALECTS[name], reply(name, limit=20))["data"]) > 20
 
 
 def test_span_of_perpetuals() -> None:

@@ -20,7 +20,18 @@ from connectors.sandbox.dialect import (
     Overstep,
     World,
 )
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import (
+    NOON,
+    ask,
+    candle,
+    connected,
+    doubled,
+    get,
+    kinds,
+    said,
+    shape,
+    world,
+)
 
 KLINE, INSTRUMENTS = "/v5/market/kline", "/v5/market/instruments-info"
 DIALECTS = {category.name: Bybit(category) for category in (SPOT, LINEAR, INVERSE)}
@@ -375,6 +386,13 @@ def test_bars_open_where_the_last_one_closed() -> None:
     """Each row opens at the close of the row before."""
     rows = page(DIALECTS["linear"], limit=100)
     assert all(older[4] == newer[1] for newer, older in pairwise(rows))
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are."""
+    dialect = DIALECTS["linear"]
+    reply = get(dialect, KLINE, WORLDS[dialect.market], symbol="BTCUSDT", interval="1", limit=20)
+    assert len(doubled(dialect, reply)["result"]["list"]) > 20
 
 
 def test_inverse_counts_whole_dollars() -> None:

@@ -13,7 +13,18 @@ import pytest
 from connectors.sandbox.dialect import Conversation, Cut, HttpReply, HttpRequest, Moment, World
 from connectors.sandbox.gate import PERPETUAL, SPOT, Gate, multiplier
 from connectors.sandbox.market import Bar
-from tests.sandbox.pretend import NOON, ask, candle, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import (
+    NOON,
+    ask,
+    candle,
+    connected,
+    doubled,
+    get,
+    kinds,
+    said,
+    shape,
+    world,
+)
 
 KINDS = {kind.market: kind for kind in (SPOT, PERPETUAL)}
 DIALECTS = {name: Gate(kind) for name, kind in KINDS.items()}
@@ -411,6 +422,12 @@ def test_unknown_pair(name: str) -> None:
     found = reply(name, **{KINDS[name].asked: "NOPE_USDT"})
     expected = {"label": "INVALID_CURRENCY", "message": "Invalid currency NOPE"}
     assert (found.status, found.body) == (400, expected)
+
+
+@EACH
+def test_a_fault_finds_the_rows(name: str) -> None:
+    """Rows are where the reply says that they are."""
+    assert len(doubled(DIALECTS[name], reply(name, limit=20))) > 20
 
 
 def test_reach() -> None:

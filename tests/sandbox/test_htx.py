@@ -30,7 +30,7 @@ from connectors.sandbox.dialect import (
     World,
 )
 from connectors.sandbox.htx import HtxSpot, HtxSwap, printed
-from tests.sandbox.pretend import NOON, connected, get, kinds, shape, world
+from tests.sandbox.pretend import NOON, connected, doubled, get, kinds, shape, world
 
 SPOT, SWAP = "htx_spot", "htx_perpetual"
 DIALECTS: dict[str, HtxSpot | HtxSwap] = {SPOT: HtxSpot(), SWAP: HtxSwap()}
@@ -398,6 +398,12 @@ def test_errors(name: str, query: dict[str, object], text: str) -> None:
     found = reply(name, **query)
     expected = {"status": "error", "err-code": "invalid-parameter", "err-msg": text}
     assert (found.status, found.body) == (200, {"ts": (NOON + 30) * 1_000, **expected})
+
+
+@EACH
+def test_a_fault_finds_the_rows(name: str) -> None:
+    """Rows are where the reply says that they are."""
+    assert len(doubled(DIALECTS[name], reply(name, size=20))["data"]) > 20
 
 
 def test_ranges_know_no_months() -> None:

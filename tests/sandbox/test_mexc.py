@@ -28,7 +28,7 @@ from connectors.sandbox.market import Bar
 from connectors.sandbox.mexc import MexcPerpetual, MexcSpot
 from connectors.sandbox.mexc import candle as protobuf_candle
 from connectors.sandbox.mexc import wrapped as protobuf_frame
-from tests.sandbox.pretend import NOON, ask, connected, get, kinds, said, shape, world
+from tests.sandbox.pretend import NOON, ask, connected, doubled, get, kinds, said, shape, world
 
 SPOT, PERPETUAL = "mexc_spot", "mexc_perpetual"
 DIALECTS: dict[str, Dialect] = {SPOT: MexcSpot(), PERPETUAL: MexcPerpetual()}
@@ -435,6 +435,18 @@ def test_bounds_of_spot(query: dict[str, int], expected: list[int]) -> None:
     """Start includes, end does not, and alone it is ignored; the newest rows win."""
     asked = {key: n if key == "limit" else (NOON + 60 * n) * 1_000 for key, n in query.items()}
     assert minutes([row[0] // 1_000 for row in spot_rows(**asked)]) == expected
+
+
+def test_a_fault_finds_the_rows() -> None:
+    """Rows are where the reply says that they are; columns are doubled alike."""
+    spot = get(DIALECTS[SPOT], KLINES, standing(SPOT), symbol="BTCUSDT", interval="1m", limit=20)
+    around = standing(PERPETUAL)
+    perpetual = get(DIALECTS[PERPETUAL], f"{KLINE}/BTC_USDT", around, start=NOON - 1_200)
+
+    assert len(doubled(DIALECTS[SPOT], spot)) > 20
+    data = doubled(DIALECTS[PERPETUAL], perpetual)["data"]
+    (length,) = {len(column) for column in data.values()}
+    assert length > 20
 
 
 def test_reach_of_spot() -> None:
