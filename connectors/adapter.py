@@ -19,7 +19,8 @@ settings. The engine calls it; it never calls the engine. Who calls what, in whi
 6. ``rest_request`` and ``read_rest_reply`` are called for polling and repair, on an adapter object
    that belongs to no connection.
 
-A plain exchange writes the methods of the brief and inherits the rest.
+A plain exchange writes the methods of the brief and inherits the rest. Ours begin with
+``connectors.plain.PlainAdapter``, where facts are data and few methods are left to be written.
 """
 
 from __future__ import annotations

@@ -265,7 +265,8 @@ class Listing:
     of them. Without ``base`` and ``quote`` the symbol is taken apart by the Spelling. ``live`` are
     the values of ``status`` with which candles are to be expected; ``size`` is the key of the
     contract size, ``inverse`` says whether that is in quote units. Rows whose value of a key of
-    ``only`` is none of the named ones belong to other markets.
+    ``only`` is none of the named ones, or whose symbol cannot be taken apart, belong to other
+    markets.
     """
 
     url: str
@@ -291,16 +292,25 @@ class Listing:
         if any(row.get(key) not in values for key, values in self.only.items()):
             return None
         symbol, status = row[self.symbol], row[self.status] if self.status else ""
+        pair = self._pair(row, symbol, spelling)
+        if pair is None:
+            return None
         return Instrument(
-            trading_pair=spelling.joined(row[self.base], row[self.quote])
-            if self.base
-            else spelling.pair(symbol),
+            trading_pair=pair,
             symbol=symbol,
             contract_size=float(row[self.size]) if self.size else 1.0,
             inverse=self.inverse,
             tradable=status in self.live if self.status else True,
             status="" if isinstance(status, bool) else str(status),
         )
+
+    def _pair(self, row: Mapping[str, Any], symbol: str, spelling: Spelling) -> str | None:
+        if self.base:
+            return spelling.joined(row[self.base], row[self.quote])
+        try:
+            return spelling.pair(symbol)
+        except ValueError:
+            return None
 
 
 Said = tuple[Any, Any]
@@ -570,7 +580,10 @@ class PlainAdapter(ExchangeAdapter):
                 raise ValueError(f"no list of instruments: {trouble}")
             rows = at(reply.json(), *(self.listing.rows if self.listing else ()))
             rows = rows.values() if isinstance(rows, dict) else rows
-            return [made for row in rows if (made := self.instrument(row))]
+            made = [instrument for row in rows if (instrument := self.instrument(row))]
+            if rows and not made:
+                raise ValueError(f"none of {len(rows)} listed instruments is one of {self.name}")
+            return made
 
     def instrument(self, row: Any) -> Instrument | None:
         """The instrument of one row, None where it belongs to another market."""

@@ -276,6 +276,7 @@ def test_no_time_before_1970() -> None:
             Instrument("A-B", "A_B", tradable=False, status="3"),
         ),
         (Listing(url="", only={"type": ["swap"]}), {"symbol": "A_B", "type": "dated"}, None),
+        (Listing(url=""), {"symbol": "A_B_220624"}, None),
     ],
 )
 def test_rows_of_instruments(listing: Listing, row: Any, expected: Instrument | None) -> None:
@@ -489,6 +490,13 @@ def test_instruments(rows: Any) -> None:
 
     assert next(adapter.instruments()).url == "https://example.com/v1/symbols"
     assert listed(adapter, reply({"code": 0, "data": rows})) == [Instrument("A-B", "A_B", 2.0)]
+
+
+def test_an_odd_instrument_harms_no_other() -> None:
+    """A row whose symbol is no pair is left out, and the others are listed."""
+    rows = [{"symbol": "A_B", "size": 1}, {"symbol": "INDEX", "size": 1}]
+
+    assert listed(Example(), reply({"code": 0, "data": rows})) == [Instrument("A-B", "A_B")]
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,9 @@ class _KuCoin(PlainAdapter):
         "and 10 of 2000 in 30 s per address; older docs: 50 connections, 30 new ones a minute, 300 "
         "topics. What counts per address is halved: whether spot and futures count together is not "
         "stated",
-        checked="2026-09-22",
-        connections=25,
-        subscriptions=300,
-        messages=Rate(100, 10),
-        attempts=Rate(15, 60),
-        rest=(Rate(1000, 30),),
-    )
+        checked="2026-09-22", connections=25, subscriptions=300, messages=Rate(100, 10),
+        attempts=Rate(15, 60), rest=(Rate(1000, 30),),
+    )  # fmt: skip
 
     rest_path = ("data",)
     weight = 3.0
@@ -208,15 +204,13 @@ class KuCoinPerpetual(_KuCoin):
     def instrument(self, row: Any) -> Instrument | None:
         if row["type"] != "FFWCSX":
             return None
-        symbol, quoted = row["symbol"], row["quoteCurrency"]
+        symbol, quoted, inverse = row["symbol"], row["quoteCurrency"], row["isInverse"]
         return Instrument(
             trading_pair=self.spelling.joined(symbol.removesuffix(f"{quoted}M"), quoted),
             symbol=symbol,
             contract_size=abs(float(row["multiplier"])),
-            inverse=row["isInverse"],
-            tradable=row["status"] == "Open" and not row["isInverse"],
+            inverse=inverse,
+            tradable=row["status"] == "Open" and not inverse,
             status=row["status"],
-            unsupported="its lots cannot be told in base coins (inverse)"
-            if row["isInverse"]
-            else "",
+            unsupported="its lots cannot be told in base coins (inverse)" if inverse else "",
         )
