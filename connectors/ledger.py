@@ -372,8 +372,8 @@ class Ledger:
             for row in traded:
                 if self._memory.numbers.get(row.timestamp, 0) <= asked.known:
                     self._row(row, at)
-            newest = max((row.timestamp for row in inside), default=asked.start)
-            self._find_empty({row.timestamp for row in traded}, newest, asked, at)
+            there = [row.timestamp for row in inside]
+            self._find_empty({row.timestamp for row in traded}, there, asked, at)
             self._audited(asked)
             self._release_until(real)
         for inquiry in self._inquiries.values():
@@ -449,10 +449,13 @@ class Ledger:
         told = over is not None and over.since <= self._clock.real_at(at)
         return told or at >= self.grid.after(slot) + self.rules.grace
 
-    def _find_empty(self, present: set[int], newest: int, asked: Span, at: float) -> None:
-        """Slots that were asked for and had no trades, since their rows are not there."""
-        until = self._complete_until(newest, asked, at)
-        start = max(asked.start, self._oldest(at, kept=self.grid.step))
+    def _find_empty(self, present: set[int], there: list[int], asked: Span, at: float) -> None:
+        """Slots that were asked for and had no trades, since their rows are not ``there``.
+
+        Where history is about to end, an older row proves that it reaches so far.
+        """
+        until = self._complete_until(max(there, default=asked.start), asked, at)
+        start = max(asked.start, min([self._oldest(at, margin=True), *there]))
         start = self.grid.after(self.grid.floor(start - 1))  # a lesson begins anywhere
         for run in self.coverage.missing():
             self._empty(max(run.start, start), min(run.end, until), present)
@@ -577,7 +580,9 @@ class Ledger:
         return min((slot for slot in told if slot > head), default=inf)
 
     def _is_unbroken_since(self, slot: int) -> bool:
-        return self._unbroken < inf and self._clock.market_at(self._unbroken) <= slot
+        """Whether nothing that the stream told from then on was missed, or forgotten."""
+        since = max(self._unbroken, self._began[1])
+        return since < inf and self._clock.market_at(since) <= slot
 
     def _publish_head(self) -> None:
         self._quiet = False
@@ -767,11 +772,13 @@ class Ledger:
                 self.coverage.give_up(run.start, min(run.end, oldest), reason, int(market))
                 self._touch(self)
 
-    def _oldest(self, market: float, kept: int = 0) -> int:
-        """The first slot that REST's history still has, and will have for ``kept`` seconds."""
-        if self.rules.reach is None:
+    def _oldest(self, market: float, *, margin: bool = False) -> int:
+        """The first slot that REST's history still has; with a margin for clocks that differ."""
+        reach = self.rules.reach
+        if reach is None:
             return self.coverage.start
-        return self.grid.after(self.grid.floor(market + kept), -self.rules.reach)
+        spare = min(reach * self.grid.step / 4, FUTURE) if margin else 0.0
+        return self.grid.after(self.grid.floor(market + spare), -reach)
 
     # --- audit ---
 

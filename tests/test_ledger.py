@@ -1186,14 +1186,25 @@ def test_a_gap_of_a_broken_stream_holds_newer_candles(broken: str) -> None:
     assert [number for number, *_ in desk.took()] == [0, 1]
 
 
+def test_what_was_told_before_a_take_over_is_not_presumed_empty() -> None:
+    """The ledger has forgotten it: whether there were trades, only REST can say."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.hear(bar(0))
+    desk.begin(desk.kept())
+    desk.at(1, 5).hear(bar(1, closed=True))
+    assert desk.took() == []
+
+
 def test_two_connections_are_one_unbroken_stream() -> None:
     """A rotation makes before it breaks."""
     desk = Desk(LEAVING_OUT)
     desk.book.stream_begins(desk.now - 20)
     desk.book.stream_begins(desk.now)
     desk.book.stream_ends(desk.now)
-    desk.at(2, 5).hear(bar(2))
-    assert desk.runs() == [(0, 2, "MISSING", 0)]
+    desk.hear(bar(0, closed=True))
+    desk.at(3, 5).hear(bar(3))
+    assert desk.runs() == [(0, 1, "SETTLED", 1), (1, 3, "MISSING", 0)]
 
 
 def test_a_quiet_market_is_not_asked_about_bar_by_bar() -> None:
