@@ -9,7 +9,7 @@ The modules in reading order; each imports only from those above it.
     tasks        waiting for an event, and ending tasks, both in bounded time
     telemetry    one small class per thing that happens: its log line and its count together
     adapter      the contract of an exchange adapter, as prose and types
-    plain        its plain base: what exchanges have in common, as data and small pieces
+    plain/       its plain base: what exchanges have in common, as data and small pieces
     exchanges/   one file per exchange family, found by being there
     limits       pure: budgets of what an exchange allows, and back-off
     coverage     pure: which slots of a subscription are settled, which are missing
