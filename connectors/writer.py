@@ -50,8 +50,7 @@ class Writer:
 
     ``owner`` names this run in its claim and its coverage; new coverage begins with the bar that
     was running at ``accepted``, or at ``since`` (market times). ``values`` reads coverage,
-    ``candles`` closed candles. ``forgotten`` is called whenever all ledgers are
-    forgotten.
+    ``candles`` closed candles. ``forgotten`` is called whenever all ledgers are forgotten.
     """
 
     def __init__(

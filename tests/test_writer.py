@@ -42,7 +42,7 @@ from connectors.errors import (
 from connectors.flow import Lane, Tally
 from connectors.kafka import Cluster, Record, Shard, Stored, TopicPlan
 from connectors.kafka.batches import Place
-from connectors.ledger import HOLD
+from connectors.ledger import HOLD, Ledger
 from connectors.limits import Backoff
 from connectors.model import CandleData, Subscription, grid_of
 from connectors.records import CandleRecord, CoverageRecord
@@ -469,6 +469,24 @@ async def test_an_uncertain_commit_neither_doubles_nor_loses(happened: bool) -> 
         await world.written()
     assert world.shard.slots() == [0, 1, 2]
     assert world.shard.of(BTC).runs[0].count == 3
+
+
+async def test_only_a_commit_that_returned_is_told_to_the_ledger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a ledger may rely on for good it hears of behind the commit, else never."""
+    told: list[Subscription] = []
+    monkeypatch.setattr(Ledger, "committed", lambda ledger: told.append(ledger.subscription))
+    async with running(BTC, ETH) as world:
+        assert told == [BTC, ETH]
+        world.shard.doubts.append(ShardLost("it was committed, and nobody knows"))
+        world.closes(0)
+        await until(lambda: world.shard.taken == 2 and world.begun)
+        await world.written()
+        assert told == [BTC, ETH]
+        world.closes(1)
+        await world.written()
+    assert told == [BTC, ETH, BTC]
 
 
 async def test_taking_over_is_tried_until_it_works() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.program import BOUND, carrying, summed
-from tests.end_to_end.stage import MARKETS, QUIET, SPEED, Stage, report
+from tests.end_to_end.stage import MARKETS, QUIET, SPEED, Stage, eventually, report
 
 pytestmark = pytest.mark.kafka
 
@@ -61,6 +61,30 @@ async def test_killed_and_started_again(stage: Stage, tmp_path: Path, times: int
             await stage.reach(stage.market + SPEED + stage.luck.random() * SPEED)
             doomed.kill()
     await go_on(stage, tmp_path)
+
+
+async def test_corrected_between_two_runs(stage: Stage, tmp_path: Path) -> None:
+    """What the exchange corrects while nobody runs is published again by the next run.
+
+    That one knows no figures of what it finds published, and has to read them back from Kafka.
+    """
+    wishes = [wish for wish in WISHES if QUIET not in wish]
+    async with carrying(stage, tmp_path, wishes) as first:
+        await stage.complete(stage.market + 15 * 60)
+        first.terminate()
+        await first.ended()
+    stopped = stage.market
+    await stage.misbehave("late_correction", age=8 * 60)
+    async with carrying(stage, tmp_path, wishes) as second:
+        await eventually(lambda: corrected(stage, stopped, len(wishes)), lambda: "no revision")
+        assert second.events("recall.failed") == []
+    assert (await stage.judge(stopped)).amiss == []
+
+
+async def corrected(stage: Stage, until: float, bars: int) -> bool:
+    """Whether so many bars are told as they are now, and not only as they were."""
+    findings = await stage.judge(until)
+    return not findings.wrong and findings.revisions >= bars
 
 
 async def test_a_second_run_fences_the_first(stage: Stage, tmp_path: Path) -> None:
