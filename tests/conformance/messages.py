@@ -20,6 +20,7 @@ COUNT_KEYS = {"limit", "count", "size", "num", "rows", "n", "countback", "pagesi
 Leaf = tuple[str, str]
 
 _ID = re.compile(r"[A-Za-z]{0,3}\d+|[0-9a-f-]{20,36}")
+"""What is a request's own under ``id``, a key that may name a channel as well."""
 
 
 def leaves(message: Message | None) -> Counter[Leaf]:
@@ -64,8 +65,8 @@ def _leaves(value: Any, path: str) -> Iterator[Leaf]:
 def _free(key: str, value: Any, path: str) -> bool:
     if path or isinstance(value, Mapping | list):
         return False
-    is_id = key.lower() in ID_KEYS and _ID.fullmatch(str(value)) is not None
-    return is_id or (key.lower() in CLOCK_KEYS and not isinstance(value, bool))
+    is_id = key.lower() in ID_KEYS and (key.lower() != "id" or _ID.fullmatch(str(value)))
+    return bool(is_id) or (key.lower() in CLOCK_KEYS and not isinstance(value, bool))
 
 
 def _decoded(text: str) -> Any:

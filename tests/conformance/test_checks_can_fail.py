@@ -388,6 +388,18 @@ WIRE: list[tuple[str, str, type[ExchangeAdapter], str]] = [
     ("11-error", "reply", broken(parse_ws_message=gives(Refused("bad", "8"))), "own words"),
     ("11-error", "reply", broken(parse_ws_message=gives(Refused("unknown topic nope"))), "as str"),
     ("11-error", "reply", broken(parse_ws_message=gives(Closing("bye"))), "Refused with a reason"),
+    (
+        "16-unsubscribed",
+        "request",
+        broken(unsubscribe_messages=Toy.subscribe_messages),
+        "the nearest is",
+    ),
+    (
+        "17-error-of-another-channel",
+        "reply",
+        broken(parse_ws_message=gives(Refused("no such topic", "8", ("BTC-USDT",)))),
+        "channels out of",
+    ),
     ("12-ping", "reply", broken(parse_ws_message=gives(None)), "WSJSONRequest"),
     ("12-ping", "reply", broken(parse_ws_message=gives(WSJSONRequest({"pong": 1}))), "number back"),
     (
@@ -513,6 +525,14 @@ def test_greeting_may_be_ready() -> None:
     """Ready and Closing are right answers to other frames."""
     wire.check_noise(broken(parse_ws_message=gives(Ready())), _item("15-hello"))
     wire.check_noise(broken(parse_ws_message=gives(Closing("soon"))), _item("15-hello"))
+
+
+def test_a_refusal_may_name_another_channel() -> None:
+    """A refused channel that carries no candles is named as the frame names it."""
+    refused = Refused("no such topic: book:BTC_USDT", "8", ("book:BTC_USDT",))
+    wire.check_refused(
+        broken(parse_ws_message=gives(refused)), _item("17-error-of-another-channel")
+    )
 
 
 # --- exceptions -----------------------------------------------------------------------------------

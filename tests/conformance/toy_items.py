@@ -62,6 +62,16 @@ ITEMS: dict[str, dict[str, Any]] = {
         "request": {"op": "ping", "id": "3"},
         "frame": {"op": "pong", "id": "3"},
     },
+    "16-unsubscribed": {
+        "kind": "ws_confirm",
+        "request": {**SUBSCRIBE, "op": "unsubscribe"},
+        "frame": {"id": "7", "ok": True},
+    },
+    "17-error-of-another-channel": {
+        "kind": "ws_error",
+        "request": {"op": "subscribe", "id": "8", "topics": ["book:BTC_USDT"]},
+        "frame": {"id": "8", "error": "no such topic: book:BTC_USDT"},
+    },
     "15-hello": {"kind": "ws_other", "frame": {"hello": 1}},
     "20-rest": {
         "kind": "rest_candles",

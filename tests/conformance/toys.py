@@ -80,6 +80,11 @@ class Toy(ExchangeAdapter):
     ) -> list[Message]:
         return [{"op": "subscribe", "id": str(request_id), "topics": list(channels)}]
 
+    def unsubscribe_messages(
+        self, channels: Sequence[str], request_id: int, now: float
+    ) -> list[Message]:
+        return [{"op": "unsubscribe", "id": str(request_id), "topics": list(channels)}]
+
     def ping_message(self, request_id: int, now: float) -> Message:
         return {"op": "ping", "id": str(request_id)}
 

@@ -111,17 +111,25 @@ def subscribe_message(item: Item) -> Message | None:
 
 
 def asked(adapter: ExchangeAdapter, item: Item) -> list[Subscription]:
-    """The subscriptions whose own subscribe message is part of the recorded one."""
+    """The subscriptions whose own message is part of the recorded one."""
     wanted = leaves(subscribe_message(item))
     if not wanted:
         return []
     found: dict[str, Subscription] = {}
     for subscription in _possible(adapter, item):
         channel = adapter.channel(subscription)
-        messages = adapter.subscribe_messages([channel], 1, NOW)
+        messages = _messages(adapter, item, [channel])
         if messages and _part_of(leaves(messages[0]), wanted):
             found.setdefault(channel, subscription)
     return list(found.values())
+
+
+def _messages(adapter: ExchangeAdapter, item: Item, channels: list[str]) -> list[Message]:
+    """What the adapter sends: an unsubscribe message, where such a one was recorded."""
+    recorded = orjson.dumps(subscribe_message(item)).decode().lower()
+    unsubscribes = "unsub" in recorded
+    make = adapter.unsubscribe_messages if unsubscribes else adapter.subscribe_messages
+    return make(channels, 1, NOW)
 
 
 def _part_of(part: Counter[Leaf], whole: Counter[Leaf]) -> bool:
@@ -151,7 +159,7 @@ def check_subscribe_message(adapter_class: AdapterClass, item: Item) -> None:
     channels = [adapter.channel(each) for each in subscriptions]
     if len(channels) > adapter.limits.message_channels:
         return  # sent one by one, and each is a part of what was recorded
-    sent = adapter.subscribe_messages(channels, 1, NOW)
+    sent = _messages(adapter, item, channels)
     require(
         len(sent) == 1 and leaves(sent[0]) == recorded,
         in_writing(recorded),
@@ -166,7 +174,7 @@ def _nearest_message(adapter: ExchangeAdapter, item: Item) -> str:
     made = [
         leaves(message)
         for each in _possible(adapter, item)
-        for message in adapter.subscribe_messages([adapter.channel(each)], 1, NOW)
+        for message in _messages(adapter, item, [adapter.channel(each)])
     ]
     if not made:
         return 'no pair of the item could be told: put "trading_pair" into it'
@@ -395,6 +403,10 @@ def _check_tied(adapter_class: AdapterClass, parsed: Confirmed | Refused, item: 
     adapter = prepared(adapter_class, item)
     known = {adapter.channel(each) for each in asked(adapter, item)}
     known = known or {adapter.channel(each) for each in _possible(adapter, item)}
+    text = orjson.dumps(item.frame).decode()
+    of_others = not any(channel in text for channel in known)
+    if of_others and all(channel in text for channel in parsed.channels):
+        return  # it speaks of a channel that carries no candles, and so does the answer
     require(
         not known or set(parsed.channels) <= known,
         f"channels out of {sorted(known)}",
