@@ -154,9 +154,9 @@ async def pause(campaign: Campaign, brokers: list[int], least: float, most: floa
 async def connections_cut(campaign: Campaign) -> None:
     """All of them are reset, again and again."""
     cut = 0
-    for _ in range(5):
+    for _ in range(4):
         cut += sum(relay.cut() for relay in campaign.relays)
-        await some_seconds(campaign, 0.3, 3.0)
+        await some_seconds(campaign, 0.3, 2.5)
     assert cut, "no connection stood that could be cut: the connector goes past the relays"
 
 
