@@ -155,7 +155,7 @@ def test_half_a_row_is_no_candle(missing: int, more: Any) -> None:
         Columns(0, 1, 2, 3, 4, 5, *more).read(row)
 
 
-@pytest.mark.parametrize("row", [None, 7, [], "row"])
+@pytest.mark.parametrize("row", [None, 7, [], "row", "1700000000"])
 def test_what_is_no_row_is_no_candle(row: Any) -> None:
     """A row of another shape raises."""
     with pytest.raises((TypeError, LookupError)):

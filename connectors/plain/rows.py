@@ -30,6 +30,8 @@ def _reader(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
     needed, optional = itemgetter(*keys[:6]), keys[6:]
 
     def read(row: Any) -> tuple[Any, ...]:
+        if type(row) is str:  # its characters would be figures
+            raise TypeError(f"text instead of a row: {row[:200]!r}")
         try:
             return whole(row)
         except LookupError:
