@@ -527,6 +527,14 @@ def test_greeting_may_be_ready() -> None:
     wire.check_noise(broken(parse_ws_message=gives(Closing("soon"))), _item("15-hello"))
 
 
+def test_a_confirmation_may_name_nothing() -> None:
+    """A frame without id and symbol confirms the oldest request; one with a symbol says which."""
+    bare = broken(parse_ws_message=gives(Confirmed()))
+    wire.check_confirmed(bare, replace(_item("10-confirm"), frame={"ok": True}))
+    with pytest.raises(AssertionError, match="names nothing"):
+        wire.check_confirmed(bare, replace(_item("10-confirm"), frame={"ok": "BTC_USDT"}))
+
+
 def test_a_refusal_may_name_another_channel() -> None:
     """A refused channel that carries no candles is named as the frame names it."""
     refused = Refused("no such topic: book:BTC_USDT", "8", ("book:BTC_USDT",))

@@ -357,14 +357,23 @@ def check_confirmed(adapter_class: AdapterClass, item: Item) -> None:
     parsed = receive(_connected(adapter_class, item), item)
     if "unsub" in orjson.dumps(item.frame).decode().lower() and parsed is None:
         return
+    named = isinstance(parsed, Confirmed) and (parsed.request_id is not None or parsed.channels)
     require(
-        isinstance(parsed, Confirmed) and (parsed.request_id is not None or parsed.channels),
-        "Confirmed with request_id or channels",
+        named or (parsed == Confirmed() and _names_nothing(adapter_class, item)),
+        "Confirmed with request_id or channels (with neither, where the frame names nothing)",
         parsed,
         "return Confirmed(request_id=…) or Confirmed(channels=(…,))",
         item,
     )
     _check_tied(adapter_class, parsed, item)
+
+
+def _names_nothing(adapter_class: AdapterClass, item: Item) -> bool:
+    """Whether neither an id nor a symbol stands in the frame."""
+    adapter = prepared(adapter_class, item)
+    text = orjson.dumps(item.frame).decode()
+    symbols = {adapter.get_trading_pair_format(pair) for pair in pairs_in(adapter, item)}
+    return _frame_id(item) is None and not any(spelled_in(symbol, text) for symbol in symbols)
 
 
 def check_refused(adapter_class: AdapterClass, item: Item) -> None:
