@@ -18,7 +18,7 @@ from connectors.adapter import (
     RestSlowDown,
     RestUnavailable,
 )
-from connectors.exchanges.binance import BinancePerpetual, BinanceSpot, BinanceUs
+from connectors.exchanges.binance import BinanceCoinM, BinancePerpetual, BinanceSpot, BinanceUs
 from connectors.model import Instrument, Subscription
 
 WIRE = Path(__file__).parent.parent / "wire"
@@ -156,7 +156,9 @@ def test_usd_m_candles_are_under_market() -> None:
     assert BinancePerpetual().get_ws_url() == "wss://fstream.binance.com/market/ws"
 
 
-@pytest.mark.parametrize("adapter", [BinanceSpot(), BinanceUs(), BinancePerpetual()])
+@pytest.mark.parametrize(
+    "adapter", [BinanceSpot(), BinanceUs(), BinancePerpetual(), BinanceCoinM()]
+)
 def test_a_full_message_stays_below_4096_bytes(adapter: BinanceSpot) -> None:
     """A full batch of 25-letter symbols fits: a longer message would vanish without an answer."""
     names = [f"{number:03}{'x' * 22}@kline_15m" for number in range(100)]
@@ -190,6 +192,52 @@ def test_confirmations_shutdown_and_lists() -> None:
     for name in ("14-ws-server-shutdown-raw", "15-ws-server-shutdown-combined"):
         assert isinstance(adapter.parse_ws_message(item(f"binance_spot/{name}")["frame"]), Closing)
     assert adapter.parse_ws_message(item("binance_spot/13-ws-list-subscriptions")["frame"]) is None
+
+
+# --- COIN-M ---
+
+
+def test_coin_m_counts_contracts() -> None:
+    """Contracts are not volume: base volume stands where others have quote volume."""
+    parsed = BinanceCoinM().parse_ws_message(item("binance_coinm/01-ws-candle-open")["frame"])
+
+    (candle,) = parsed  # type: ignore[misc]  # candles, surely
+    expected = (13015.3042996, None, 308, 11913.42471197, None)
+    assert expected == candle.figures()[4:]
+    assert candle.channel == "etcusd_perp@kline_1m"
+
+
+def test_no_coin_m_page_spans_more_than_200_days() -> None:
+    """A longer range is refused, whatever the number of its rows."""
+    adapter = BinanceCoinM()
+    days = {
+        interval: adapter.rest_pages(interval).limit * step / 86_400
+        for interval, step in adapter.get_supported_intervals().items()
+    }
+
+    assert max(days.values()) <= 200
+    assert adapter.rest_pages("1m").limit == 499
+    assert adapter.rest_pages("1M").limit == 6
+
+
+def test_coin_m_instruments() -> None:
+    """The status has another name here, contracts are of so many USD, and the symbol a suffix."""
+    frame = item("binance_coinm/40-rest-instruments")["frame"]
+    adapter = BinanceCoinM()
+
+    rows = instruments(adapter, RestReply(200, {}, orjson.dumps(frame)))
+
+    expected = Instrument("BTC-USD", "BTCUSD_PERP", 100.0, inverse=True, status="TRADING")
+    assert expected == rows[0]
+    assert adapter.get_trading_pair_format("BTC-USD") == "BTCUSD_PERP"
+
+
+def test_usd_m_and_coin_m_share_one_budget() -> None:
+    """Both together ask no more than the 2400 that they have in common."""
+    budgets = [adapter.limits.rest for adapter in (BinancePerpetual, BinanceCoinM)]
+
+    assert [rate.period for (rate,) in budgets] == [60, 60]
+    assert sum(rate.amount for (rate,) in budgets) <= 2400
 
 
 # --- REST ---
