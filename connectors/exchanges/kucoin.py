@@ -115,7 +115,7 @@ class _KuCoin(PlainAdapter):
         return _answer(data)
 
     def _candle(self, topic: str, data: dict[str, Any]) -> CandleData:
-        row = data["candles"]
+        row = _row(data)
         figures = (int(row[0]), row[1], row[3], row[4], row[2], row[5], row[6])
         return CandleData(*figures, channel=topic, event_time=data.get("time"))
 
@@ -125,6 +125,13 @@ class _KuCoin(PlainAdapter):
 
     def _uta(self, bar: dict[str, Any]) -> tuple[Any, ...]:
         return UTA.read(bar)
+
+
+def _row(data: dict[str, Any]) -> list[str]:
+    row: list[str] = data["candles"]
+    if type(row) is not list:
+        raise TypeError(f"{row!r} instead of a row")
+    return row
 
 
 def _answer(data: dict[str, Any]) -> Parsed:
@@ -187,7 +194,7 @@ class KuCoinPerpetual(_KuCoin):
     listing = Listing(url="/api/v1/contracts/active", weight=10, rows=("data",))
 
     def _candle(self, topic: str, data: dict[str, Any]) -> CandleData:
-        row = data["candles"]
+        row = _row(data)
         lots = float(row[6])
         volume = self.in_base(data["symbol"], lots)
         turnover = None if float(row[5]) == lots else row[5]

@@ -89,6 +89,8 @@ class _Okx(PlainAdapter):
     def _candles(self, rows: list[list[str]], channel: str | None = None) -> list[CandleData]:
         base, candles = self.base_column, []
         for row in rows:
+            if type(row) is not list:
+                raise TypeError(f"{row!r} instead of a row")
             if len(row) == 7:
                 closed, quote = None, row[6] if base == 5 else None
             else:

@@ -227,7 +227,7 @@ def test_a_column_more_does_no_harm():
 
 
 @pytest.mark.parametrize(
-    "row", [[], ["1790274180"], None, ["x", *"123456"], ["1", *"1234", "NaN", "6"]]
+    "row", [[], ["1790274180"], None, "1234567", ["x", *"123456"], ["1", *"1234", "NaN", "6"]]
 )
 def test_an_unreadable_row_is_no_candle(row: Any):
     """A candle frame whose row cannot be read raises instead of becoming an invented candle."""

@@ -110,6 +110,8 @@ def test_rows_of_other_channels_are_noise(name: str) -> None:
         candle_frame([*ROW, "84528.9", "2"]),
         candle_frame([None, *ROW[1:]]),
         candle_frame(["soon", *ROW[1:]]),
+        {"arg": {"channel": "candle1m", "instId": "BTC-USDT"}, "data": ["1234567"]},
+        {"arg": {"channel": "candle1m", "instId": "BTC-USDT"}, "data": ["123456781"]},
         candle_frame([ROW[0], "x", *ROW[2:]]),
         {"arg": {"channel": "candle1m", "instId": "BTC-USDT"}},
         {"arg": {"channel": "candle1m"}, "data": [ROW]},
