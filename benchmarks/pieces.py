@@ -65,7 +65,9 @@ class Pieces(Worker):
         return writer, lanes
 
     def _fresh_lanes(self, touch: Touch = lambda _: None) -> list[Lane]:
-        return [self._lane(subscription, touch) for subscription in self._subscriptions]
+        return [
+            self._lane(subscription, touch, confirm=True) for subscription in self._subscriptions
+        ]
 
 
 NOTHING: Final[list[CandleData]] = []

@@ -41,7 +41,14 @@ from connectors.kafka.outbox import CAPACITY
 from connectors.kafka.topics import CLOSED_NAME, LIVE_NAME
 from connectors.ledger import Ledger
 from connectors.limits import Backoff
-from connectors.market import check_history, check_interval, check_pair, pack, rules_of
+from connectors.market import (
+    bears_confirmation,
+    check_history,
+    check_interval,
+    check_pair,
+    pack,
+    rules_of,
+)
 from connectors.model import Subscription
 from connectors.recall import Recall
 from connectors.records import CoverageRecord
@@ -49,7 +56,7 @@ from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
 from connectors.schema import CANDLE, COVERAGE, DEAD_LETTER, Schema, confluent_prefix
 from connectors.tasks import end
-from connectors.telemetry import SubscriptionRefused, SubscriptionsAccepted
+from connectors.telemetry import ClosesUnconfirmed, SubscriptionRefused, SubscriptionsAccepted
 from connectors.values import Values
 from connectors.writer import Writer
 
@@ -224,8 +231,8 @@ class Worker:
         accepted = min(carrier.clock.market() for carrier in self._carriers.values())
         SubscriptionsAccepted(subscriptions=len(self._subscriptions), market=accepted).tell()
         writer = self._writer(tally, accepted)
-        for subscription in self._subscriptions:
-            self._lanes[subscription] = self._lane(subscription, writer.touch)
+        for exchange in self._carriers:
+            self._make_lanes(exchange, writer.touch)
         flows = {
             name: Flow(self._live, letters, carrier.clock, tally, keep_all=keep_all)
             for name, carrier in self._carriers.items()
@@ -309,7 +316,17 @@ class Worker:
         )
         return True
 
-    def _lane(self, subscription: Subscription, touch: Callable[[Ledger], None]) -> Lane:
+    def _make_lanes(self, exchange: str, touch: Callable[[Ledger], None]) -> None:
+        wanted = self._of(exchange)
+        confirm = bears_confirmation(self._carriers[exchange].adapter, wanted)
+        if not confirm:
+            ClosesUnconfirmed(exchange=exchange, subscriptions=len(wanted)).tell()
+        for subscription in wanted:
+            self._lanes[subscription] = self._lane(subscription, touch, confirm)
+
+    def _lane(
+        self, subscription: Subscription, touch: Callable[[Ledger], None], confirm: bool
+    ) -> Lane:
         exchange, trading_pair, interval = subscription
         carrier = self._carriers[exchange]
         adapter = carrier.adapter
@@ -320,7 +337,7 @@ class Worker:
             ledger=Ledger(
                 subscription,
                 grid,
-                rules_of(adapter, interval),
+                rules_of(adapter, interval, confirm=confirm),
                 carrier.clock,
                 wake=carrier.wake,
                 touch=touch,

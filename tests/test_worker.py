@@ -552,6 +552,20 @@ async def test_coverage_begins_with_the_bar_that_runs_by_the_slower_clock(world:
     assert accepted["market"] == pytest.approx(START - 600, abs=3.0)
 
 
+@pytest.mark.parametrize("requests", [2, 9])
+async def test_that_closes_are_not_confirmed_is_told(world: World, requests: int) -> None:
+    """Where the exchange allows too few requests a minute, ledgers do not wait for REST."""
+    limits = replace(Plain.limits, rest=(Rate(requests, 60),))
+    world.adapters["plain"] = type("Few", (Listed,), {"close_flag": False, "limits": limits})
+    wanted = subscription("BTC-USDT"), subscription("ETH-USDT")
+    async with world.running(*wanted) as run:
+        rules = {run.worker._lanes[each].ledger.rules.confirm for each in wanted}
+        await run.stop()
+    assert rules == {requests == 9}
+    told = [line["subscriptions"] for line in world.told("closes.unconfirmed")]
+    assert told == ([] if requests == 9 else [2])
+
+
 # --- run and drain --------------------------------------------------------------------------------
 
 
