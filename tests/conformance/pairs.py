@@ -148,8 +148,9 @@ def usual_pairs(adapter_class: type[ExchangeAdapter]) -> list[str]:
     """Pairs to try a contract with: recorded instruments first, then the usual ones."""
     adapter = adapter_class()
     adapter.use_instruments(rows := rows_of(adapter_class))
-    listed = [row.trading_pair for row in rows if row.alias_of is None]
-    pairs = [pair for pair in (*listed, *USUAL) if spelling(adapter, pair) is not None]
+    names = (*(row.trading_pair for row in rows), *USUAL)
+    aliases = {row.trading_pair for row in rows if row.alias_of}
+    pairs = [pair for pair in names if pair not in aliases and spelling(adapter, pair) is not None]
     return list(dict.fromkeys(pairs))[:8]
 
 
