@@ -51,7 +51,6 @@ class Road:
         self.size = 0
         self._pieces: deque[tuple[float, bytes]] = deque()
         self._narrow_until = -inf
-        self._last = -inf
 
     @property
     def full(self) -> bool:
@@ -59,15 +58,14 @@ class Road:
         return self.size >= ROOM
 
     def enter(self, data: bytes, now: float, weather: Weather) -> None:
-        """They arrive as the weather is now, and never before what entered earlier."""
+        """They arrive as the weather is now, but never before what entered earlier."""
         length = len(data)
         if weather.rate < inf:
             length = max(1, int(weather.rate * _PIECE_SECONDS))
         for at in range(0, len(data), length):
             piece = data[at : at + length]
             self._narrow_until = max(self._narrow_until, now) + len(piece) / weather.rate
-            self._last = max(self._last, self._narrow_until + weather.delay)
-            self._pieces.append((self._last, piece))
+            self._pieces.append((self._narrow_until + weather.delay, piece))
         self.size += len(data)
 
     @property

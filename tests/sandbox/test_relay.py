@@ -179,6 +179,7 @@ async def test_it_cuts() -> None:
                 with pytest.raises(ConnectionResetError):
                     await asyncio.wait_for(reader.read(1), PATIENCE)
         await _eventually(lambda: ends == ["ConnectionResetError"] * 2)
+        await _eventually(lambda: relay.cut() == 0)
         relay.weather = Weather()
         async with _client(relay) as streams:
             assert (await _answer(streams, b"after"))[0] == b"after"
