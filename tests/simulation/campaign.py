@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.ledger import Ledger
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, What
 from tests.simulation.shrink import Shrinking
 from tests.simulation.story import Story
 from tests.simulation.verdict import VERDICTS
@@ -32,11 +32,13 @@ class Tally:
         )
 
 
-def simulate(seeds: Iterable[int], make: Callable[..., Ledger] = Ledger) -> Tally:
-    """Run the plans of these seeds until one goes wrong."""
+def simulate(
+    seeds: Iterable[int], make: Callable[..., Ledger] = Ledger, only: Sequence[What] = ()
+) -> Tally:
+    """Run the plans of these seeds until one goes wrong; with ``only`` faults of these kinds."""
     tally, began = Tally(), time.process_time()
     for seed in seeds:
-        plan = Plan.drawn(seed)
+        plan = Plan.drawn(seed, only)
         world = World(plan, make)
         wrong = world.run()
         tally.seeds += 1

@@ -41,7 +41,7 @@ class Exchange:
         self._time.at_theirs(following, self.open, pair, following)
 
     def _send(self, pair: Pair, slot: int, at: float, closed: bool) -> None:
-        if self._troubles:
+        if self._troubles.now:
             random = pair.random.random
             if self._strikes(What.TWICE, pair):
                 again = at + LONGEST_REPEAT * random()
@@ -72,6 +72,8 @@ class Exchange:
         return lost or (closed and self._strikes(What.UNCLOSED, pair))
 
     def _strikes(self, what: What, pair: Pair) -> bool:
+        if what not in self._troubles.now:
+            return False
         fault = self._troubles.of(what, pair.number)
         return fault is not None and pair.random.random() < fault.extent
 
@@ -95,7 +97,7 @@ class Exchange:
 
     def _break_bars(self) -> None:
         for pair in self._scene.pairs.values():
-            pair.undo(pair.truth.grid.floor(self._time.theirs))
+            pair.break_bar(self._time.theirs)
 
     def correct(self, pair: Pair, slot: int) -> None:
         """A closed bar gets another trade; where frames say closed, by such a frame."""
@@ -120,7 +122,7 @@ class Exchange:
         self, pair: Pair, span: Span, back: float, then: Callable[[RestAnswer | None], None]
     ) -> None:
         answer: RestAnswer | None
-        if self._troubles:
+        if self._troubles.now:
             answer = self._bad_answer(pair, span)
         else:
             answer = Rows(pair.truth.rows(span, self._time.theirs))

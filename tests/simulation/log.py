@@ -66,9 +66,15 @@ class Log:
     pair: int
     coverage: Coverage | None = None
     candles: list[Published] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """Market time at which each of them was committed."""
     newest: dict[int, Published] = field(default_factory=dict)
     late: list[tuple[int, float]] = field(default_factory=list)
     """Slots of candles that came late, and the market time of that."""
+    denied: list[tuple[int, float]] = field(default_factory=list)
+    """The same of those that had been said to be empty."""
+    known: dict[int, float] = field(default_factory=dict)
+    """Market time at which the newest candle of a slot was committed."""
     _highest: int = -1
     _lowest: float = inf
     _digests: Digests = field(default_factory=Digests)
@@ -86,12 +92,16 @@ class Log:
         slot = candle.timestamp
         known = self.newest.get(slot)
         findings = self._sequence(candle, revision, known)
+        self.known[slot] = market
         if late:
             self.late.append((slot, market))
+            if self._is_settled(slot):
+                self.denied.append((slot, market))
         elif revision == 0 and slot < self._highest:
             findings.append(self._finding("out of order", slot, f"after {self._highest}"))
         self._highest, self._lowest = max(self._highest, slot), min(self._lowest, slot)
         self.candles.append(published)
+        self.times.append(market)
         self.newest[slot] = published
         self._digests.put(slot, digest_of(candle))
         return findings
@@ -107,9 +117,15 @@ class Log:
         if revision != known.revision + 1:
             told = f"revision {revision} follows revision {known.revision}"
             findings.append(self._finding("doubled", slot, told))
+        if candle.volume < known.candle.volume - 1e-9:
+            findings.append(self._finding("wrong", slot, "a revision takes trades back"))
         if figures(known.candle) == figures(candle):
             findings.append(self._finding("doubled", slot, f"revision {revision} changes nothing"))
         return findings
+
+    def _is_settled(self, slot: int) -> bool:
+        runs = self.coverage.runs if self.coverage else []
+        return any(run.start <= slot < run.end and not run.missing for run in runs)
 
     def _disagreements(self, coverage: Coverage) -> list[Finding]:
         """Where coverage does not speak of exactly what was committed."""

@@ -11,7 +11,7 @@ from connectors.model import CandleData, Grid
 
 FLAT: Final = 100.0
 """The price of a bar before its first trade."""
-BLOCK: Final = 32
+BLOCK: Final = 16
 """So many bars are made up at once."""
 
 
@@ -98,6 +98,7 @@ class Truth:
         self._quiet = quiet
         self._reach = reach
         self._bars: dict[int, Bar] = {}
+        self._rows: dict[int, CandleData] = {}
 
     def bar(self, slot: int) -> Bar:
         """What happened in a slot."""
@@ -117,7 +118,7 @@ class Truth:
 
     def state(self, slot: int, at: float, closed: bool | None = None) -> CandleData:
         """The bar as it stands at a market time; a flat one before its first trade."""
-        bar = self.bar(slot)
+        bar = self._bars.get(slot) or self.bar(slot)
         trades = bisect_right(bar.times, at)
         first, high, low, last, volume = bar.states[trades]
         if slot in self.corrected:
@@ -140,15 +141,25 @@ class Truth:
 
     def rows(self, span: Span, at: float) -> list[CandleData]:
         """What REST has of a span at a market time."""
-        after, says_closed = self.grid.after, self.kind.says_closed
+        after = self.grid.after
         slot = self.grid.floor(max(span.start, self.oldest(at)))
         slot = slot if slot >= span.start else after(slot)
         rows = []
         while slot < span.end and slot <= at:
             if self.kind.rest == "sent" or self._began(slot, at):
-                rows.append(self.state(slot, at, after(slot) <= at if says_closed else None))
+                rows.append(self._row(slot, at))
             slot = after(slot)
         return rows
+
+    def _row(self, slot: int, at: float) -> CandleData:
+        """A bar as REST tells it; the same object, once it is over and unless it is corrected."""
+        over = self.grid.after(slot) <= at
+        says = over if self.kind.says_closed else None
+        if not over or slot in self.corrected:
+            return self.state(slot, at, says)
+        if slot not in self._rows:
+            self._rows[slot] = self.state(slot, at, says)
+        return self._rows[slot]
 
     def oldest(self, at: float) -> float:
         """From when on REST has bars at a market time."""

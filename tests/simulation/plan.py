@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from random import Random
 from typing import Final, NamedTuple
 
@@ -26,7 +26,7 @@ CALM: Final = (14 * MINUTE, 75.0)
 """At least so many market and real seconds without faults end a run: everything must heal."""
 
 
-class What(Enum):
+class What(StrEnum):
     """What can go wrong; the value says it."""
 
     LOST = "frames are lost"
@@ -150,8 +150,8 @@ class Plan:
     noise: float = NOISE * MINUTE
 
     @classmethod
-    def drawn(cls, seed: int) -> Plan:
-        """Some of everything."""
+    def drawn(cls, seed: int, only: Sequence[What] = ()) -> Plan:
+        """Some of everything, or of these ``only``."""
         random = Random(seed)
         speed, page = random.choice((1.0, 1.0, 5.0, 20.0)), random.choice((5, 12, 100))
         skew = random.choice((0.0, 0.0, random.uniform(-0.9, 0.9), random.uniform(-180, 180)))
@@ -159,7 +159,7 @@ class Plan:
         intervals = ("1m", "1m", "1m", "1m", random.choice(ENDING[start]))
         kinds = random.sample(KINDS, len(intervals))
         wishes = tuple(_wish(random, *it) for it in enumerate(zip(kinds, intervals, strict=True)))
-        faults = sorted(_troubles(random, len(wishes), skew), key=lambda fault: fault.at)
+        faults = sorted(_troubles(random, len(wishes), skew, only), key=lambda fault: fault.at)
         return cls(seed, STARTS[start], wishes, tuple(faults), speed, skew, page)
 
     @property
@@ -191,20 +191,22 @@ def _wish(random: Random, number: int, served: tuple[Kind, str]) -> Wish:
     kind, interval = served
     if kind.learned and interval == "1M":
         interval = "1d"
-    quiet = random.choice((0.0, 0.0, 0.3, 0.8 if Interval.parse(interval).seconds < 3_600 else 0.0))
+    quiet = random.choice((0.0, 0.0, 0.0, 0.3, 0.3, 0.8))
+    if Interval.parse(interval).seconds > 3_600:
+        quiet = 0.0
     since = random.choice((0, 0, 0, 50)) if kind.rest else 0
     reach = random.choice((0, 0, 0, 40)) if kind.rest else 0
     return Wish(number, kind, interval, quiet, since, reach, confirm=random.random() < 0.8)
 
 
-def _troubles(random: Random, pairs: int, skew: float) -> list[Fault]:
+def _troubles(random: Random, pairs: int, skew: float, only: Sequence[What]) -> list[Fault]:
     """Some bad moments, at each of which a few things go wrong together."""
     faults = []
     for _ in range(random.randint(4, 8)):
         moment = random.uniform(0, (NOISE - 5) * MINUTE)
         pair = random.randrange(pairs)
         for _ in range(random.randint(1, 5)):
-            what = random.choice(random.choice((STREAM, REST, KAFKA)))
+            what = random.choice(only or random.choice((STREAM, REST, KAFKA)))
             at = max(0.0, moment + random.gauss(0, MINUTE))
             mine = None if what in OF_ALL or random.random() < 0.4 else pair
             faults.append(_fault(random, what, at, mine, skew))
@@ -218,6 +220,8 @@ def _fault(random: Random, what: What, at: float, pair: int | None, skew: float)
     seconds = random.choice((0.1, 1.0, 4.0)) * MINUTE * random.random()
     if what in MILD:
         seconds *= 10
+    elif what is What.ABORTED:
+        seconds /= 4
     elif what in LONG and random.random() < 0.15:
         seconds = random.uniform(10, 30) * MINUTE
     extent = random.choice((0.3, 1.0))

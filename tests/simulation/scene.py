@@ -15,27 +15,24 @@ from tests.simulation.verdict import Finding
 
 
 class Troubles:
-    """The faults that go on right now."""
+    """The faults that go on right now, by kind."""
 
     def __init__(self) -> None:
-        self._going_on: dict[What, list[Fault]] = {}
+        self.now: dict[What, list[Fault]] = {}
 
     def begin(self, fault: Fault) -> None:
         """From here on."""
-        self._going_on.setdefault(fault.what, []).append(fault)
+        self.now.setdefault(fault.what, []).append(fault)
 
     def end(self, fault: Fault) -> None:
         """Up to here."""
-        self._going_on[fault.what].remove(fault)
-        if not self._going_on[fault.what]:
-            del self._going_on[fault.what]
-
-    def __bool__(self) -> bool:
-        return bool(self._going_on)
+        self.now[fault.what].remove(fault)
+        if not self.now[fault.what]:
+            del self.now[fault.what]
 
     def of(self, what: What, pair: int | None = None) -> Fault | None:
         """The fault of this kind that strikes a pair."""
-        for fault in self._going_on.get(what, ()):
+        for fault in self.now.get(what, ()):
             if fault.pair is None or fault.pair == pair:
                 return fault
         return None
@@ -56,6 +53,8 @@ class Pair:
     """Slots whose candle nobody can have any more, where there is no REST."""
     heard: dict[int, CandleData] = field(default_factory=dict)
     """The stream's last states, where they are all that is ever known."""
+    newest: int = -1
+    """The newest slot that the stream has told of."""
 
     @property
     def number(self) -> int:
@@ -79,10 +78,16 @@ class Pair:
 
     def hear(self, state: CandleData) -> None:
         """The stream delivered this."""
+        self.newest = max(self.newest, state.timestamp)
         if self.alone and not self.truth.kind.flagged:
             known = self.heard.get(state.timestamp)
             if known is None or state.volume >= known.volume:
                 self.heard[state.timestamp] = state
+
+    def break_bar(self, now: float) -> None:
+        """The connection begins or ends: what was told last of a bar need not be all of it."""
+        self.heard.pop(self.newest, None)
+        self.undo(self.newest, self.truth.grid.floor(now))
 
 
 @dataclass

@@ -22,6 +22,8 @@ from tests.simulation.pretended import Pretended
 from tests.simulation.scene import Pair, Scene
 from tests.simulation.verdict import Finding, told
 
+DATES = 10.0
+"""Every so many real seconds is the time heeded that a reply tells."""
 TOGETHER = 3
 """So many subscriptions are written in one transaction."""
 
@@ -51,6 +53,7 @@ class Worker:
         self._time = scene.time
         self._exchange = exchange
         self._clock = ExchangeClock.of(scene.time.clock, Offset(scene.time.clock.speed))
+        self._next_date = 0.0
         self._hear_date(scene.time.ours)
         self._accepted = self._market
         self._agenda = self._new_agenda()
@@ -82,7 +85,9 @@ class Worker:
 
         The first one is to the question for instruments, before anything is carried.
         """
-        self._clock.offset.reply(int(self._time.theirs), sent, self._time.ours)
+        if self._time.now >= self._next_date:
+            self._next_date = self._time.now + DATES
+            self._clock.offset.reply(int(self._time.theirs), sent, self._time.ours)
 
     def _ledger(self, pair: Pair, page: int, make: Callable[..., Ledger]) -> Ledger:
         grid = pair.truth.grid
@@ -212,8 +217,7 @@ class Worker:
         if not self.alive or self.holding:
             return
         if self._kafka_away:
-            self._later(1.0, self.take_over)
-            return
+            return  # its return is another occasion
         self._tell("shard taken over")
         self.holding = True
         self._took += 1

@@ -7,7 +7,8 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from connectors.ledger import Ledger
+from connectors.ledger import LAG, Ledger
+from connectors.memory import STREAM
 from tests.simulation.exchange import Exchange
 from tests.simulation.log import Log
 from tests.simulation.market import Truth
@@ -27,6 +28,10 @@ AUDITED: Final = (10, 4_000.0, 620.0)
 and so many more."""
 CORRECTABLE: Final = 240.0
 """Market seconds after its close in which a correction is still heard of by an audit."""
+HINDERING: Final = (*KAFKA, What.FAILING, What.BUSY, What.WRONG_PAGE, What.BEHIND)
+"""With these, more time is needed."""
+LATE_ROWS: Final = (What.LAGGING, What.BEHIND)
+"""With these, rows may lack trades."""
 REPAIRED: Final = 60.0
 """Real seconds without trouble in which all that history has must have been fetched."""
 RECOVERED: Final = 45.0
@@ -73,13 +78,33 @@ class World:
         return findings or [it for pair in self.pairs for it in self._judge(pair)]
 
     def _judge(self, pair: Pair) -> Iterator[Finding]:
-        bars, seconds = HEALED
-        healed = min(bars * pair.truth.grid.step, seconds) + abs(self.plan.skew)
-        until = self.plan.end - max(healed, SETTLED * self.plan.speed)
+        until = self.plan.end - self._patience(pair)
         terms = Terms(partial(self._is_due, pair), partial(self._is_spared, pair), pair.heard)
         yield from judged(pair.log, pair.truth, pair.first, until, terms)
+        if not pair.alone:
+            yield from self._for_a_while(pair)
         if not pair.alone and abs(self.plan.skew) < 1:
             yield from self._needless(pair)
+            yield from self._hasty(pair)
+
+    def _for_a_while(self, pair: Pair) -> Iterator[Finding]:
+        """What was not right in the end only, though nothing kept it from being so in time."""
+        for slot, at in pair.log.denied:
+            if not self.plan.hurts((What.BEHIND,), slot, at):
+                yield Finding("lost", pair.number, slot, "said to be empty for a while")
+        for slot, at in pair.log.known.items():
+            seconds = at - pair.truth.grid.after(slot)
+            if slot >= self.plan.start and seconds > self._patience(pair):
+                since = slot - RECOVERED * self.plan.speed
+                if self._is_plain(pair, slot) and not self.plan.hurts(HINDERING, since, at):
+                    told = f"only right {seconds:.0f} s after its close"
+                    yield Finding("wrong", pair.number, slot, told)
+
+    def _patience(self, pair: Pair) -> float:
+        """Market seconds after its close within which a bar must be right on a good day."""
+        bars, seconds = HEALED
+        healed = min(bars * pair.truth.grid.step, seconds) + abs(self.plan.skew)
+        return max(healed, SETTLED * self.plan.speed)
 
     def _is_due(self, pair: Pair, slot: int) -> bool:
         """Whether a bar must be right by now, though only an audit may have told of it."""
@@ -87,6 +112,11 @@ class World:
         close = pair.truth.grid.after(slot)
         if close + min(bars * pair.truth.grid.step, most) + more <= self.plan.end:
             return True
+        return self._is_plain(pair, slot)
+
+    def _is_plain(self, pair: Pair, slot: int) -> bool:
+        """Whether nothing about a bar is left to the audit."""
+        close = pair.truth.grid.after(slot)
         behind = self.plan.hurts((What.BEHIND,), slot, close + HEALED[1])
         skipped = pair.truth.kind.stream == "skipped" and (
             pair.truth.is_quiet(slot) or self.plan.hurts(UNHEARD, slot, close + HEALED[1])
@@ -98,8 +128,11 @@ class World:
         """Whether nobody can have it: told by no stream, or by a history that was out of reach."""
         if pair.alone or not pair.wish.reach:
             return slot in pair.undone
-        start, reach = max(slot, self.plan.start), pair.wish.reach
-        gone = pair.truth.grid.after(slot, reach)
+        grid, reach = pair.truth.grid, pair.wish.reach
+        if not pair.truth.is_offered(slot):
+            return True  # no row is there to prove it, and none would be lost
+        start = max(grid.after(slot), self.plan.start) + pair.truth.kind.grace + LAG
+        start, gone = start + abs(self.plan.skew), grid.after(slot, reach)
         return not self.plan.is_calm(USELESS + KAFKA, start, gone, REPAIRED * self.plan.speed)
 
     def _needless(self, pair: Pair) -> Iterator[Finding]:
@@ -111,6 +144,17 @@ class World:
             presumed = pair.truth.kind.stream == "skipped" and self.plan.hurts(UNTOLD, since, at)
             if slot >= self.plan.start and not (hurt or backlog or presumed):
                 yield Finding("late", pair.number, slot, "for no reason")
+
+    def _hasty(self, pair: Pair) -> Iterator[Finding]:
+        """Rows that were believed before they could be final, though REST lagged in nothing."""
+        truth = pair.truth
+        for (candle, reason, _, _), at in zip(pair.log.candles, pair.log.times, strict=True):
+            slot = candle.timestamp
+            if reason not in STREAM and slot not in truth.corrected:
+                final = truth.final(slot)
+                if candle.volume != final.volume and not self.plan.hurts(LATE_ROWS, slot, at):
+                    told = f"REST was believed too early: {candle.volume} is not {final.volume}"
+                    yield Finding("wrong", pair.number, slot, told)
 
     # --- faults ---
 
@@ -134,8 +178,8 @@ class World:
             self._scene.story.fault(fault, ends=True)
         if fault.what is What.KILLED and not self._scene.troubles.of(What.KILLED):
             self._worker = self._new_worker()
-            self._worker.take_over()
         if not self._scene.troubles.of(What.KILLED):
+            self._worker.take_over()
             self._worker.connect()
 
     def _new_worker(self) -> Worker:
