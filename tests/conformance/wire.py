@@ -369,9 +369,9 @@ def check_confirmed(adapter_class: AdapterClass, item: Item) -> None:
 
 
 def _names_nothing(adapter_class: AdapterClass, item: Item) -> bool:
-    """Whether neither an id nor a symbol stands in the frame."""
+    """Whether neither an id nor a symbol stands among the frame's values."""
     adapter = prepared(adapter_class, item)
-    text = orjson.dumps(item.frame).decode()
+    text = " ".join(value for _, value in leaves(item.frame))
     symbols = {adapter.get_trading_pair_format(pair) for pair in pairs_in(adapter, item)}
     return _frame_id(item) is None and not any(spelled_in(symbol, text) for symbol in symbols)
 
