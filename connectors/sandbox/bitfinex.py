@@ -60,7 +60,7 @@ from connectors.sandbox.dialect import (
 from connectors.sandbox.grid import DAY, Fixed, steps
 from connectors.sandbox.listing import COINS, UPCOMING, Coin, Listing, listed
 from connectors.sandbox.market import FIRST_OPEN, Bar
-from connectors.sandbox.shared_frames import send
+from connectors.sandbox.shared_frames import send, stays_unsent
 from connectors.sandbox.shared_requests import Refused, number, understood, whole, written
 from connectors.sandbox.shared_snapshot import snapshot
 
@@ -70,7 +70,7 @@ HEARTBEAT, IDLE = 15.0, 60.0
 CHANNELS = 30
 
 _SEQUENCE, _TIMESTAMP = 65_536, 32_768
-_SNAPSHOT, _LATE_EVERY, _TAILED_EVERY = 60, 8, 3
+_SNAPSHOT, _TAILED_EVERY = 60, 3
 _USUAL, _MOST = 100, 10_000
 _RATE = Rate(30, 60)
 
@@ -199,10 +199,9 @@ class BitfinexConversation(Conversation):
 
     def candle(self, push: Push, world: World) -> Iterable[Frame]:
         """Carry the candle; after a bar's end only now and then."""
-        bar = push.bar
-        if bar.final and bar.open_time // (bar.close_time - bar.open_time) % _LATE_EVERY:
+        if stays_unsent(push):
             return ()
-        return (self._data(push.channel.tag, _row(bar), world).frame,)
+        return (self._data(push.channel.tag, _row(push.bar), world).frame,)
 
     def leaving(self, world: World) -> Iterable[Action]:
         """Ask the client to reconnect."""

@@ -1,10 +1,10 @@
-"""What dialects send the same way: JSON messages, a closed bar together with the next. Pure."""
+"""What dialects send the same way: JSON, a closed bar with the next, late updates. Pure."""
 
 from connectors.sandbox.dialect import Push, Send, World
 from connectors.sandbox.market import Bar
 from connectors.sandbox.shared_requests import written
 
-_TWO_BARS_EVERY = 4  # bars
+_TWO_BARS_EVERY, _LATE_EVERY = 4, 8  # bars
 
 
 def send(message: object) -> Send:
@@ -24,3 +24,12 @@ def following(push: Push, world: World) -> Bar | None:
         return None
     new = world.market.state(*asked, bar.close_time, world.now.market)
     return new if new.trades and not new.final else None
+
+
+def stays_unsent(push: Push) -> bool:
+    """Return whether a bar that is over gets no last update; each eighth does.
+
+    For exchanges that close bars without a word, where a late update now and then is plausible.
+    """
+    bar = push.bar
+    return bar.final and bar.open_time // (bar.close_time - bar.open_time) % _LATE_EVERY != 0
