@@ -54,7 +54,7 @@ class _Hyperliquid(PlainAdapter):
         checked="2026-09",
         connections=5,
         subscriptions=100,
-        messages=Rate(200, 60),
+        messages=Rate(3),
         attempts=Rate(15, 60),
         rest=(Rate(600, 60),),
     )
