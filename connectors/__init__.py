@@ -40,10 +40,11 @@ The modules in reading order; each imports only from those above it.
     line         one connection kept alive: made again, replaced before it must end
     carrier      one exchange's lines and REST requests, as tasks
     instruments  one exchange's list of instruments: had before all else, and read again later
+    plan         pure: what a wish list needs of an exchange, and what cannot fit
     worker       checks, runs and drains a set of subscriptions
     sandbox/     pretend exchanges, a local Kafka; never imports exchanges/
     settings     every setting once, with its help text
-    commands/    what the commands do: run, tail, coverage, audit, demo
+    commands/    what the commands do: exchanges, plan, tail, coverage, audit, demo
     cli          the only place that knows all of the above
 """
 

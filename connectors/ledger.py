@@ -87,6 +87,12 @@ class Rules:
     confirm: bool = True
 
 
+def batch_of(step: int) -> float:
+    """For so many market seconds an audit of bars of ``step`` seconds waits for more of them."""
+    bars, least, most = BATCH
+    return min(max(bars * step, least), most)
+
+
 class _Over(NamedTuple):
     """The stream's last state of a bar that is over, and since when (real) we think so.
 
@@ -784,8 +790,7 @@ class Ledger:
 
     @property
     def _batch(self) -> float:
-        bars, least, most = BATCH
-        return min(max(bars * self.grid.step, least), most)
+        return batch_of(self.grid.step)
 
     def _audit_from(self, slot: int) -> float:
         """The market time of an audit that begins with this slot."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from connectors.adapter import ExchangeAdapter
 from connectors.errors import UsageError
-from connectors.ledger import Rules
+from connectors.ledger import REREAD, Rules
 from connectors.limits import Backoff
 from connectors.model import Instrument, Subscription
 
@@ -19,8 +19,8 @@ QUARANTINE: Final = (5.0, 600.0)
 
 CONFIRMING: Final = 0.5
 """The part of a REST budget that may be used up for confirming closes."""
-CONFIRMING_ROWS: Final = 4
-"""So many rows are asked for to confirm a close: the bar, two before it and the running one."""
+BAR_ROWS: Final = REREAD + 2
+"""So many rows are asked for when a bar is over: those before it, itself and the running one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def bears_confirmation(
     if adapter.close_flag:
         return True
     polled = adapter.get_rest_supported_intervals()
-    weight = adapter.rest_weight(CONFIRMING_ROWS)
+    weight = adapter.rest_weight(BAR_ROWS)
     spent = sum(
         weight / adapter.step(interval)
         for _, _, interval in subscriptions
@@ -121,27 +121,20 @@ def bears_confirmation(
 
 
 def pack(adapter: ExchangeAdapter, subscriptions: Iterable[Subscription]) -> list[Pack]:
-    """Spread the streamed subscriptions evenly over as few connections as the limits allow.
+    """Spread the streamed subscriptions evenly over as few connections as that takes.
 
-    UsageError where the exchange allows fewer connections than that takes.
+    Whether the exchange allows so many is for ``plan`` to say.
     """
     groups: dict[str, set[str]] = {}
     for subscription in subscriptions:
         if adapter.transport(subscription.interval) == "websocket":
             group = groups.setdefault(adapter.connection_group(subscription), set())
             group.add(adapter.channel(subscription))
-    packs = [
+    return [
         Pack(group, tuple(part))
         for group, channels in sorted(groups.items())
         for part in _evenly(sorted(channels), adapter.limits.subscriptions)
     ]
-    allowed = adapter.limits.connections
-    if allowed is not None and len(packs) > allowed:
-        raise UsageError(
-            f"{adapter.name}: these subscriptions need {len(packs)} connections and the exchange "
-            f"allows {allowed} ({adapter.limits.source}); wish for fewer"
-        )
-    return packs
 
 
 def _evenly(channels: list[str], most: int) -> Iterable[list[str]]:

@@ -358,11 +358,16 @@ class Session:
         times += [request.sent + ANSWER_WITHIN for request in self._requests.values()]
         if self._urgent:
             times.append(free)
-        if self.ready and (self._ordinary or self._waiting):
+        if self.ready and self.unsent:
             times.append(max(free, self._asking.free_at(now)))
         if not self.ready:
             times.append(self.now + READY_WITHIN)
         return min(times)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there is something that the exchange has not been asked for yet."""
+        return bool(self._ordinary or self._waiting)
 
     def verdict(self, now: float) -> str | None:
         """Why this connection is to be given up, or None while it is good."""

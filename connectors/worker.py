@@ -50,6 +50,7 @@ from connectors.market import (
     rules_of,
 )
 from connectors.model import Subscription
+from connectors.plan import check
 from connectors.recall import Recall
 from connectors.records import CoverageRecord
 from connectors.registry import SchemaRegistry
@@ -174,13 +175,10 @@ class Worker:
         return [each for each in self._subscriptions if each.exchange == exchange]
 
     async def _list(self, exchange: str) -> None:
-        """Check the pairs, where the exchange can say what it lists; else it begins later."""
+        """Check what cannot fit, and pairs where the exchange lists them; else it begins later."""
         await self._instruments[exchange].first()
         carrier = self._carriers[exchange]
-        if self._instruments[exchange].failure is None:
-            for subscription in self._of(exchange):
-                check_pair(carrier.instruments, subscription)
-        pack(carrier.adapter, self._of(exchange))
+        check(carrier.adapter, self._of(exchange), carrier.instruments)
 
     def _topics(self) -> list[TopicSpec]:
         plan = self._plan

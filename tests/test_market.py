@@ -52,12 +52,10 @@ class Deaf(Plain):
         return subscription.trading_pair
 
 
-def limited(
-    adapter: type[Plain], subscriptions: int, connections: int | None = None
-) -> ExchangeAdapter:
+def limited(adapter: type[Plain], subscriptions: int) -> ExchangeAdapter:
     """An adapter whose exchange allows so many subscriptions per connection."""
     made = adapter()
-    limits = replace(adapter.limits, subscriptions=subscriptions, connections=connections)
+    limits = replace(adapter.limits, subscriptions=subscriptions)
     made.limits = limits  # type: ignore[misc]  # of this object alone
     return made
 
@@ -108,18 +106,6 @@ def test_packing_does_not_depend_on_the_order_of_wishes(
 def test_what_is_polled_needs_no_connection() -> None:
     """An interval that only REST has is on no connection."""
     assert pack(Plain(), [subscription(interval="5m")]) == []
-
-
-def test_more_connections_than_are_allowed_are_refused_in_a_sentence() -> None:
-    """The sentence says how many it takes, how many are allowed, says who, and what to do."""
-    wanted = [subscription(f"A{n}-B") for n in range(10)]
-    assert len(pack(limited(Plain, 5, 2), wanted)) == 2
-    with pytest.raises(UsageError) as refused:
-        pack(limited(Plain, 4, 2), wanted)
-    assert str(refused.value) == (
-        "plain: these subscriptions need 3 connections and the exchange allows 2 "
-        "(nowhere: invented); wish for fewer"
-    )
 
 
 # --- checking -------------------------------------------------------------------------------------

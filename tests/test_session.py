@@ -195,6 +195,20 @@ def test_batches_hold_no_more_than_the_exchange_takes() -> None:
     assert subscribed(talk.says()) == [list("abcd"), list("efgh"), ["i"]]
 
 
+def test_what_is_not_sent_yet_is_told() -> None:
+    """Until the last message is given out, however many the budget lets through at once."""
+    talk = Talk(toy(replace(LIMITS, messages=Rate(2.5, 5))), wants="abcdefghi")
+    before = talk.session.unsent
+
+    some = talk.says(), talk.session.unsent
+    talk.now = talk.session.due(talk.now)
+    rest = talk.says(), talk.session.unsent
+
+    assert before
+    assert [len(subscribed(said)) for said, _ in (some, rest)] == [2, 1]
+    assert (some[1], rest[1]) == (True, False)
+
+
 def test_groups_never_share_a_message() -> None:
     """Channels that differ in ``batch_group`` are asked for apart."""
     talk = Talk(toy(), wants=["x.1", "y.1", "x.2"])

@@ -324,6 +324,15 @@ async def test_too_many_connections_are_refused_before_a_topic_is_made(world: Wo
     assert "ensure" not in world.done
 
 
+async def test_too_much_rest_is_refused_before_a_topic_is_made(world: World) -> None:
+    """Polls that never could be made in time are never begun."""
+    tight = Limits(source="nowhere: invented", checked="", rest=(Rate(1, 600),))
+    world.adapters["plain"] = type("Tight", (Listed,), {"limits": tight})
+    said = await refusal(world, subscription(interval="5m"))
+    assert "of the 1 in 600 s that the exchange allows (nowhere: invented)" in str(said)
+    assert "ensure" not in world.done
+
+
 async def test_instruments_are_asked_for_again_where_that_may_help(world: World) -> None:
     """An outage of a moment is got over, and told."""
     replies = [RestReply(503, {}, b"busy"), RestReply(429, {}, b""), RestReply(200, {}, b"[]")]
