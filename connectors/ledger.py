@@ -751,7 +751,8 @@ class Ledger:
 
     def _is_quiet(self, head: int) -> bool:
         """Whether it is nothing special that a living stream has not told of this bar."""
-        return self.rules.stream_skips and self._quiet and self._is_unbroken_since(head)
+        skipped = self.rules.stream_skips and self._quiet and head not in self._over
+        return skipped and self._is_unbroken_since(head)
 
     def _repair_at(self) -> float:
         """When REST is to be asked for something behind the head."""

@@ -1228,6 +1228,17 @@ def test_a_quiet_market_is_asked_about_when_its_stream_breaks() -> None:
     assert desk.ask().start == slot(1)
 
 
+def test_a_bar_of_a_quiet_market_whose_flag_is_lost_does_not_wait() -> None:
+    """The stream has told of trades in it: it is no quiet bar."""
+    desk = Desk(LEAVING_OUT)
+    desk.book.stream_begins(desk.now - 20)
+    desk.reply(desk.at(1, GRACE + LAG).ask(), bar(1))
+    desk.at(2, 1).hear(bar(2))
+    desk.reply(desk.at(2, GRACE).ask(), bar(1), bar(2))
+    span = desk.at(3, GRACE + LAG).ask()
+    assert (span.start, span.kind) == (slot(2), Kind.HEAD)
+
+
 def test_a_flat_row_of_a_bar_that_the_stream_leaves_out_is_no_candle() -> None:
     """REST fills bars without trades; the stream says that there are none."""
     desk = Desk(LEAVING_OUT)
