@@ -11,6 +11,7 @@ The modules in reading order; each imports only from those above it.
     adapter      the contract of an exchange adapter, as prose and types
     plain/       its plain base: what exchanges have in common, as data and small pieces
     exchanges/   one file per exchange family, found by being there
+    conformance/ what every adapter must hold, checked on what exchanges really sent
     limits       pure: budgets of what an exchange allows, and back-off
     coverage     pure: which slots of a subscription are settled, which are missing
     session      pure: one WebSocket conversation

@@ -36,7 +36,7 @@ def get(name: str) -> type[ExchangeAdapter]:
 
 @cache
 def _adapters() -> dict[str, type[ExchangeAdapter]]:
-    return {adapter.name: adapter for found in _places() for adapter in _named(found)}
+    return {adapter.name: adapter for found in _places() for adapter in named(found)}
 
 
 def _places() -> Iterator[ModuleType | type]:
@@ -46,7 +46,8 @@ def _places() -> Iterator[ModuleType | type]:
         yield point.load()
 
 
-def _named(found: ModuleType | type) -> Iterator[type[ExchangeAdapter]]:
+def named(found: ModuleType | type) -> Iterator[type[ExchangeAdapter]]:
+    """The markets of a class or module: classes with a name."""
     candidates = [found] if isinstance(found, type) else list(vars(found).values())
     for candidate in candidates:
         if (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
@@ -29,24 +30,23 @@ from connectors.adapter import (
     Rows,
     WSJSONRequest,
 )
+from connectors.conformance import contract, wire
+from connectors.conformance.advice import NotApplicable, NotConforming
+from connectors.conformance.items import Item, evidence, items_of
 from connectors.model import CandleData, Grid, Instrument
 
-from . import contract, exceptions, items, pairs, toy_items, wire
-from .items import Item, items_of
+from . import toy_items
 from .toys import Toy, ToyPlain
 
 Replacement = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def only_toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The toy's items, and nothing remembered of others."""
+def only_toys(tmp_path: Path) -> Iterator[None]:
+    """The toy's items and no others."""
     toy_items.write_items(tmp_path / "wire")
-    monkeypatch.setattr(items, "FOLDERS", [tmp_path / "wire"])
-    monkeypatch.setattr(pairs, "_rows", {})
-    items_of.cache_clear()
-    yield tmp_path
-    items_of.cache_clear()
+    with evidence(tmp_path / "wire"):
+        yield
 
 
 def broken(**wrong: Any) -> type[ExchangeAdapter]:
@@ -222,7 +222,7 @@ def test_contract_check_fails(
     check: contract.Check, wrong: type[ExchangeAdapter], advice: str
 ) -> None:
     """A wrong adapter fails with advice."""
-    with pytest.raises(AssertionError, match="do next: ") as failure:
+    with pytest.raises(NotConforming, match="do next: ") as failure:
         check(wrong)
     assert advice in str(failure.value)
 
@@ -261,7 +261,7 @@ CLASS = f"from {__package__}.toys import Toy\nclass Filed(Toy):\n    pass\n"
 def test_check_purity_fails(line: str, tmp_path: Path) -> None:
     """An exchange's file that does I/O or asks a clock fails, naming the line's doing."""
     wrong = _module(tmp_path, f'"""Odd.\n\nOf 2026-10.\n\nYes.\n"""\n{line}\n{CLASS}')
-    with pytest.raises(AssertionError, match="instead of fetching"):
+    with pytest.raises(NotConforming, match="instead of fetching"):
         contract.check_purity(wrong)
 
 
@@ -270,7 +270,7 @@ def test_check_purity_fails(line: str, tmp_path: Path) -> None:
 )
 def test_check_docstring_fails(docstring: str, advice: str, tmp_path: Path) -> None:
     """An exchange's file without oddities or a date fails."""
-    with pytest.raises(AssertionError, match=advice):
+    with pytest.raises(NotConforming, match=advice):
         contract.check_docstring(_module(tmp_path, docstring + CLASS))
 
 
@@ -294,8 +294,33 @@ def test_contract_check_passes(check: contract.Check) -> None:
     ids=lambda check: check.__name__,
 )
 def test_plain_adapter_passes(check: contract.Check) -> None:
-    """The brief's methods alone, with dated limits, keep the contract."""
-    check(ToyPlain)
+    """The brief's methods alone, with dated limits, keep the contract as far as it applies."""
+    with contextlib.suppress(NotApplicable):
+        check(ToyPlain)
+
+
+NO_REST = {"get_rest_supported_intervals": gives([])}
+NOTHING: list[tuple[contract.Check, type[ExchangeAdapter], str]] = [
+    (contract.check_channels, broken(**NO_WS), "no candles over WebSocket"),
+    (contract.check_subscribe_messages, broken(**NO_WS), "no candles over WebSocket"),
+    (contract.check_subscription_payload, broken(**NO_WS), "no candles over WebSocket"),
+    (contract.check_opening, broken(**NO_WS), "no candles over WebSocket"),
+    (contract.check_rest_pages, broken(**NO_REST), "no candles over REST"),
+    (contract.check_rest_request, broken(**NO_REST), "no candles over REST"),
+    (contract.check_instruments_garbage, ToyPlain, "lists no instruments"),
+    (contract.check_ready_comes, ToyPlain, "no greeting is awaited"),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "plain", "reason"), NOTHING, ids=[check.__name__ for check, *_ in NOTHING]
+)
+def test_what_is_not_offered_is_not_applicable(
+    check: contract.Check, plain: type[ExchangeAdapter], reason: str
+) -> None:
+    """A check that has nothing to look at says so, and is no silent pass."""
+    with pytest.raises(NotApplicable, match=reason):
+        check(plain)
 
 
 # --- items ----------------------------------------------------------------------------------------
@@ -491,7 +516,7 @@ def _item(name: str) -> Item:
 def test_item_check_fails(name: str, check: str, wrong: type[ExchangeAdapter], advice: str) -> None:
     """A wrong adapter fails on the item, and the message names item, source and next step."""
     item = _item(name)
-    with pytest.raises(AssertionError, match="do next: ") as failure:
+    with pytest.raises(NotConforming, match="do next: ") as failure:
         wire.checks_of(item)[check](wrong, item)
     assert advice in str(failure.value)
     assert f"toy_spot/{name}.json, made up, from nowhere" in str(failure.value)
@@ -517,7 +542,7 @@ def test_toy_passes_its_items(name: str) -> None:
 
 def test_unknown_kind_is_told() -> None:
     """An item of an unknown kind is no silent pass."""
-    with pytest.raises(AssertionError, match="correct the item's kind"):
+    with pytest.raises(NotConforming, match="correct the item's kind"):
         wire.checks_of(replace(_item("15-hello"), kind="ws_strange"))
 
 
@@ -531,7 +556,7 @@ def test_a_confirmation_may_name_nothing() -> None:
     """A frame without id and symbol confirms the oldest request; one with a symbol says which."""
     bare = broken(parse_ws_message=gives(Confirmed()))
     wire.check_confirmed(bare, replace(_item("10-confirm"), frame={"ok": True}))
-    with pytest.raises(AssertionError, match="names nothing"):
+    with pytest.raises(NotConforming, match="names nothing"):
         wire.check_confirmed(bare, replace(_item("10-confirm"), frame={"ok": "BTC_USDT"}))
 
 
@@ -541,48 +566,3 @@ def test_a_refusal_may_name_another_channel() -> None:
     wire.check_refused(
         broken(parse_ws_message=gives(refused)), _item("17-error-of-another-channel")
     )
-
-
-# --- exceptions -----------------------------------------------------------------------------------
-
-
-def test_an_exception_no_longer_needed_fails() -> None:
-    """A reason for a check that holds is out of date."""
-    with pytest.raises(AssertionError, match="remove the check from that entry"):
-        exceptions.hold_to_reason(lambda: None, "was broken once", "toy_spot/01")
-
-
-def test_an_exception_keeps_a_failure_quiet() -> None:
-    """A check that fails as its reason says passes; without a reason it fails."""
-
-    def run() -> None:
-        raise AssertionError("do next: something")
-
-    exceptions.hold_to_reason(run, "cannot hold", "toy_spot/01")
-    with pytest.raises(AssertionError, match="something"):
-        exceptions.hold_to_reason(run, None, "toy_spot/01")
-
-
-@pytest.mark.parametrize(
-    ("text", "advice"),
-    [
-        ('[[exception]]\nwhere = "a/b"\nchecks = ["candles"]', "lacks"),
-        ('[[exception]]\nwhere = "a/b"\nchecks = ["c", "c"]\nreason = "r"', "twice"),
-    ],
-)
-def test_an_exception_without_reason_is_refused(text: str, advice: str) -> None:
-    """Every exception says where, which checks and why, once."""
-    with pytest.raises(AssertionError, match=advice):
-        exceptions.reasons(text)
-
-
-def test_an_error_of_the_adapter_becomes_advice() -> None:
-    """A KeyError out of an adapter fails with the item's name and a next step."""
-
-    def run() -> None:
-        raise KeyError("BTC_USDT")
-
-    with pytest.raises(AssertionError, match="do next: ") as failure:
-        exceptions.hold_to_reason(run, None, "toy_spot/01, from nowhere")
-    assert "KeyError: 'BTC_USDT'" in str(failure.value)
-    assert "toy_spot/01, from nowhere" in str(failure.value)

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from connectors import exchanges
+from connectors.conformance import suite
+from connectors.conformance.exceptions import reasons
+from connectors.conformance.items import evidence, recorded_markets
 
-from . import contract, wire
-from .exceptions import FILE, hold_to_reason, reasons
-from .items import Item, items_of, recorded_markets
+WIRE = Path(__file__).parent.parent / "wire"
+EXCEPTIONS = Path(__file__).with_name("exceptions.toml")
 
-REASONS = reasons()
-ITEMS = [item for name in exchanges.names() for item in items_of(name)]
-CONTRACT = [(name, check) for name in exchanges.names() for check in contract.CHECKS]
-WIRE = [(item, name) for item in ITEMS for name in wire.checks_of(item)]
-
-Record = Callable[[str, object], None]
-
-
-@pytest.mark.parametrize(
-    ("name", "check"), CONTRACT, ids=[f"{name}-{check.__name__}" for name, check in CONTRACT]
-)
-def test_contract(name: str, check: contract.Check, record_property: Record) -> None:
-    """The adapter keeps the contract."""
-    reason = REASONS.get((name, check.__name__))
-    record_property("conformance", ("contract", name, check.__name__, reason))
-    hold_to_reason(lambda: check(exchanges.get(name)), reason, f"{name} {check.__name__}")
+REASONS = reasons(EXCEPTIONS)
+with evidence(WIRE):
+    CASES = [case for name in exchanges.names() for case in suite.cases(exchanges.get(name))]
 
 
-@pytest.mark.parametrize(
-    ("item", "check"), WIRE, ids=[f"{item.id}-{check}" for item, check in WIRE]
-)
-def test_item(item: Item, check: str, record_property: Record) -> None:
-    """The adapter makes of a recorded item what the item says."""
-    reason = REASONS.get((item.id, check))
-    record_property("conformance", ("item", item.id, check, reason))
-    run = wire.checks_of(item)[check]
-    hold_to_reason(lambda: run(exchanges.get(item.market), item), reason, f"{item} ({check})")
+@pytest.fixture(autouse=True)
+def _our_items() -> Iterator[None]:
+    with evidence(WIRE):
+        yield
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.where}-{case.check}" for case in CASES])
+def test_adapter(case: suite.Case, record_property: Callable[[str, object], None]) -> None:
+    """The adapter keeps the contract, and makes of a recorded item what the item says."""
+    outcome = suite.outcome(case, REASONS)
+    kind = "contract" if case.item is None else "item"
+    listed = REASONS.get((case.where, case.check))
+    record_property("conformance", (kind, case.where, case.check, listed))
+    if outcome.failure is not None:
+        raise outcome.failure
 
 
 def test_every_folder_of_items_has_an_adapter() -> None:
@@ -50,18 +46,9 @@ def test_every_folder_of_items_has_an_adapter() -> None:
     )
 
 
-def test_items_lie_in_the_folder_of_their_market() -> None:
-    """An item's market is its folder."""
-    astray = [str(item) for market in recorded_markets() for item in items_of(market)
-              if item.market != market]  # fmt: skip
-    assert not astray, (
-        f"{astray}: these items name another market than their folder: correct one of them"
-    )
-
-
 def test_every_exception_names_a_check() -> None:
     """The list of exceptions has no entry for something that does not exist."""
-    known = {(item.id, check) for item, check in WIRE}
-    known |= {(name, check.__name__) for name, check in CONTRACT}
-    unknown = sorted(set(REASONS) - known)
-    assert not unknown, f"{FILE.name} names what does not exist: {unknown}; remove or correct it"
+    unknown = sorted(suite.unneeded(REASONS, CASES))
+    assert not unknown, (
+        f"{EXCEPTIONS.name} names what does not exist: {unknown}; remove or correct it"
+    )

@@ -1,7 +1,7 @@
 """Checks of an adapter class against the contract, none of which needs a recorded item.
 
-Each is ``check_…(adapter_class) -> None`` and raises AssertionError with advice. Pairs come from
-the market's recorded list of instruments where there is one.
+Each is ``check_…(adapter_class) -> None`` and raises NotConforming with advice, or NotApplicable.
+Pairs come from the market's recorded list of instruments where there is one.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ from connectors.adapter import (
     RestReply,
     RestRequest,
 )
+from connectors.conformance.advice import fail, listed, require, require_applicable
+from connectors.conformance.items import Item, folders, items_of
+from connectors.conformance.messages import encodes, size_of, times_in, values_of
+from connectors.conformance.pairs import reply_of, rows_of, usual_pairs
 from connectors.errors import UsageError
 from connectors.model import Grid, Interval, Subscription
-
-from .advice import fail, listed, require
-from .items import Item, items_of
-from .messages import encodes, size_of, times_in, values_of
-from .pairs import reply_of, rows_of, usual_pairs
 
 AdapterClass = type[ExchangeAdapter]
 NOW = 1_790_000_000.0
@@ -179,7 +178,7 @@ def check_channels(adapter_class: AdapterClass) -> None:
     """Every subscription has a channel of its own."""
     adapter = _ready(adapter_class)
     seen: dict[str, Subscription] = {}
-    for subscription in _subscriptions(adapter_class, adapter.get_ws_supported_intervals()):
+    for subscription in _subscriptions(adapter_class, _streamed(adapter)):
         channel = adapter.channel(subscription)
         require(
             isinstance(channel, str) and channel,
@@ -234,7 +233,7 @@ def _check_messages(adapter_class: AdapterClass, call: str, messages: Any) -> No
 def _batches(adapter_class: AdapterClass) -> Iterator[list[str]]:
     """Full batches, one for each connection group and batch group."""
     adapter = _ready(adapter_class)
-    intervals = adapter.get_ws_supported_intervals()
+    intervals = _streamed(adapter)
     most = adapter_class.limits.message_channels
     pairs = [*usual_pairs(adapter_class), *_long_pairs(adapter, most)]
     groups: dict[tuple[str, str], list[str]] = {}
@@ -259,7 +258,7 @@ def _long_pairs(adapter: ExchangeAdapter, count: int) -> list[str]:
 def check_subscription_payload(adapter_class: AdapterClass) -> None:
     """The brief's single subscribe message is a dict."""
     adapter = _ready(adapter_class)
-    for subscription in _subscriptions(adapter_class, adapter.get_ws_supported_intervals()):
+    for subscription in _subscriptions(adapter_class, _streamed(adapter)):
         _, pair, interval = subscription
         payload = adapter.get_ws_subscription_payload(pair, interval)
         require(
@@ -410,7 +409,7 @@ def _check_slots(interval: str, grid: Grid, moment: int) -> None:
 def check_rest_pages(adapter_class: AdapterClass) -> None:
     """Pages have a size."""
     adapter = adapter_class()
-    for interval in adapter.get_rest_supported_intervals():
+    for interval in _over_rest(adapter):
         pages = adapter.rest_pages(interval)
         require(
             isinstance(pages, RestPages)
@@ -426,7 +425,7 @@ def check_rest_pages(adapter_class: AdapterClass) -> None:
 def check_rest_request(adapter_class: AdapterClass) -> None:
     """A request for a full page asks for exactly the slots in ``[start, end)``."""
     adapter = _ready(adapter_class)
-    for _, pair, interval in _subscriptions(adapter_class, adapter.get_rest_supported_intervals()):
+    for _, pair, interval in _subscriptions(adapter_class, _over_rest(adapter)):
         grid = adapter.grid(interval)
         grid = grid if grid.known else grid.anchored(0)
         limit = adapter.rest_pages(interval).limit
@@ -525,9 +524,7 @@ def check_rest_plain(adapter_class: AdapterClass) -> None:
 def check_opening(adapter_class: AdapterClass) -> None:
     """The connect dialogue asks over HTTP or returns an address at once."""
     adapter = _ready(adapter_class)
-    if not adapter.get_ws_supported_intervals():
-        return
-    subscriptions = _subscriptions(adapter_class, adapter.get_ws_supported_intervals())
+    subscriptions = _subscriptions(adapter_class, _streamed(adapter))
     for group in sorted({adapter.connection_group(each) for each in subscriptions}):
         dialogue = adapter_class().opening(group)
         try:
@@ -583,8 +580,8 @@ def check_instruments(adapter_class: AdapterClass) -> None:
 
 def check_instruments_garbage(adapter_class: AdapterClass) -> None:
     """A reply that is no list of instruments is a ValueError."""
-    if next(adapter_class().instruments(), None) is None:
-        return
+    asks = next(adapter_class().instruments(), None) is not None
+    require_applicable(asks, "the exchange lists no instruments")
     dialogue = adapter_class().instruments()
     next(dialogue)
     try:
@@ -604,7 +601,7 @@ def check_instruments_garbage(adapter_class: AdapterClass) -> None:
 
 def check_purity(adapter_class: AdapterClass) -> None:
     """The exchange's file does no I/O, asks no clock and writes no log."""
-    for path in _files(adapter_class):
+    for path in files_of(adapter_class):
         found = sorted(set(_impure(ast.parse(path.read_text("utf-8")))))
         require(
             not found,
@@ -652,7 +649,7 @@ def _impure_module(name: str) -> bool:
 
 def check_docstring(adapter_class: AdapterClass) -> None:
     """The exchange's file begins with its oddities and the date of its facts."""
-    path = _files(adapter_class)[0]
+    path = files_of(adapter_class)[0]
     text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     lines = [line for line in text.splitlines() if line.strip()]
     require(
@@ -669,7 +666,7 @@ def check_docstring(adapter_class: AdapterClass) -> None:
     )
 
 
-def _files(adapter_class: AdapterClass) -> list[Path]:
+def files_of(adapter_class: AdapterClass) -> list[Path]:
     """The class's own file, then those of its bases outside the framework."""
     modules = [base.__module__ for base in adapter_class.__mro__ if base is not object]
     strangers = [name for name in modules if name not in ("connectors.adapter", "abc", "builtins")]
@@ -687,7 +684,7 @@ def check_evidence(adapter_class: AdapterClass) -> None:
         missing.append("a REST reply (rest_candles)")
     require(
         not missing,
-        f"recorded items under tests/wire/{adapter_class.name}/",
+        f"recorded items of {adapter_class.name} in {listed(folders()) or 'a folder'}",
         f"none that is {listed(missing)}",
         "record what the exchange really sends, one JSON file each, before writing the adapter",
     )
@@ -697,8 +694,8 @@ def check_ready_comes(adapter_class: AdapterClass) -> None:
     """Who waits for a greeting before subscribing knows it when it comes."""
     items = items_of(adapter_class.name)
     opening = _opened(adapter_class, [item for item in items if item.kind == "rest_token"])
-    if opening is None or not opening.awaits_ready:
-        return
+    awaits = opening is not None and opening.awaits_ready
+    require_applicable(awaits, "no greeting is awaited before subscribing")
     frames = [item for item in items if item.kind.startswith("ws_")]
     adapter = _ready(adapter_class)
     require(
@@ -766,6 +763,18 @@ def _ready(adapter_class: AdapterClass) -> ExchangeAdapter:
     adapter = adapter_class()
     adapter.use_instruments(rows_of(adapter_class))
     return adapter
+
+
+def _streamed(adapter: ExchangeAdapter) -> list[str]:
+    intervals = adapter.get_ws_supported_intervals()
+    require_applicable(intervals, "no candles over WebSocket")
+    return intervals
+
+
+def _over_rest(adapter: ExchangeAdapter) -> list[str]:
+    intervals = adapter.get_rest_supported_intervals()
+    require_applicable(intervals, "no candles over REST")
+    return intervals
 
 
 def _subscriptions(adapter_class: AdapterClass, intervals: list[str]) -> list[Subscription]:

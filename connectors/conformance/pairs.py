@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
 
 import orjson
 
 from connectors.adapter import ExchangeAdapter, RestReply, RestRequest
+from connectors.conformance.advice import NotConforming
+from connectors.conformance.items import Item, folders, items_of
 from connectors.model import Instrument
-
-from .items import Item, items_of
 
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BRL", "JPY", "KRW",
           "BTC", "ETH", "BNB", "DAI")  # fmt: skip
@@ -87,17 +89,18 @@ def spelling(adapter: ExchangeAdapter, pair: str) -> str | None:
 
 # --- instruments ----------------------------------------------------------------------------------
 
-_rows: dict[type[ExchangeAdapter], list[Instrument]] = {}
-
 
 def rows_of(adapter_class: type[ExchangeAdapter]) -> list[Instrument]:
     """Instruments that the adapter reads from the market's recorded list; [] without one."""
-    if adapter_class not in _rows:
-        try:
-            _rows[adapter_class] = drive_instruments(adapter_class(), items_of(adapter_class.name))
-        except Exception:  # noqa: BLE001 - check_instruments says what is wrong with it
-            _rows[adapter_class] = []
-    return _rows[adapter_class]
+    return _rows(adapter_class, folders())
+
+
+@cache
+def _rows(adapter_class: type[ExchangeAdapter], _: tuple[Path, ...]) -> list[Instrument]:
+    try:
+        return drive_instruments(adapter_class(), items_of(adapter_class.name))
+    except Exception:  # noqa: BLE001 - check_instruments says what is wrong with it
+        return []
 
 
 def drive_instruments(adapter: ExchangeAdapter, items: Iterable[Item]) -> list[Instrument]:
@@ -110,7 +113,8 @@ def drive_instruments(adapter: ExchangeAdapter, items: Iterable[Item]) -> list[I
             request = dialogue.send(_reply_to(request, lists))
     except StopIteration as end:
         return list(end.value)
-    raise AssertionError("instruments() asks on after 20 replies: it must end on the last page")
+    expected = "instruments() ends on the last page"
+    raise NotConforming(expected, "it asks on after 20 replies", "return the rows")
 
 
 def _reply_to(request: RestRequest, lists: list[Item]) -> RestReply:

@@ -1,7 +1,7 @@
 """Checks of an adapter class against one recorded item.
 
 ``checks_of(item)`` names what the kind of an item demands; each check is
-``check(adapter_class, item) -> None`` and raises AssertionError with advice. Frames are handed
+``check(adapter_class, item) -> None`` and raises NotConforming with advice. Frames are handed
 over as the engine does: unpacked and decoded, with the recorded instruments known.
 """
 
@@ -30,12 +30,10 @@ from connectors.adapter import (
     Rows,
     WSJSONRequest,
 )
-from connectors.model import CandleData, Instrument, Subscription
-
-from .advice import fail, listed, require
-from .contract import NOW, demand_opening
-from .items import Item, items_of
-from .messages import (
+from connectors.conformance.advice import fail, listed, require
+from connectors.conformance.contract import NOW, demand_opening
+from connectors.conformance.items import FIGURES, Item, items_of
+from connectors.conformance.messages import (
     Leaf,
     differences,
     encodes,
@@ -44,7 +42,7 @@ from .messages import (
     rest_values,
     times_in,
 )
-from .pairs import (
+from connectors.conformance.pairs import (
     PROBE_SIZE,
     drive_instruments,
     pair_for,
@@ -54,21 +52,9 @@ from .pairs import (
     sizes_unknown,
     spelled_in,
 )
+from connectors.model import CandleData, Instrument, Subscription
 
 AdapterClass = type[ExchangeAdapter]
-
-FIGURES = {
-    "open": "open",
-    "high": "high",
-    "low": "low",
-    "close": "close",
-    "volume": "volume",
-    "quote_volume": "quote_asset_volume",
-    "trades": "n_trades",
-    "taker_buy_base": "taker_buy_base_volume",
-    "taker_buy_quote": "taker_buy_quote_volume",
-}
-"""Key of an item's candle -> attribute of CandleData."""
 
 
 # --- handing frames over --------------------------------------------------------------------------
