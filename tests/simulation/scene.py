@@ -86,7 +86,9 @@ class Pair:
 
     def break_bar(self, now: float) -> None:
         """The connection begins or ends: what was told last of a bar need not be all of it."""
-        self.heard.pop(self.newest, None)
+        late = self.truth.grid.after(self.newest) + self.truth.kind.grace
+        if now < late and self.newest not in self.log.newest:
+            self.heard.pop(self.newest, None)
         self.undo(self.newest, self.truth.grid.floor(now))
 
 
