@@ -177,6 +177,7 @@ def test_a_window_fits_whether_start_is_included_or_not() -> None:
 def test_months_are_polled() -> None:
     """A month has no fixed number of seconds."""
     assert WhiteBitSpot().transport("1M") == "rest"
+    assert "1M" in WhiteBitSpot().get_rest_supported_intervals()
     assert WhiteBitSpot().transport("1w") == "websocket"
 
 
