@@ -14,11 +14,11 @@ import pytest
 
 from connectors import exchanges
 from connectors.adapter import ExchangeAdapter, Opening, RestReply
+from connectors.conformance.items import Item, evidence, items_of
+from connectors.conformance.pairs import pairs_in, prepared
 from connectors.errors import BadFrame
 from connectors.model import CandleData, Instrument, Subscription
 from connectors.session import ANSWER_WITHIN, ASK_AT_MOST, Session
-from tests.conformance.items import Item, items_of
-from tests.conformance.pairs import pairs_in, prepared
 
 WIRE = Path(__file__).parent / "wire"
 START = 1000.0
@@ -414,11 +414,13 @@ def recorded_wishes(adapter: ExchangeAdapter, item: Item) -> list[str]:
 @pytest.mark.parametrize("market", STREAMED)
 def test_every_recorded_frame_leaves_the_session_able_to_talk(market: str) -> None:
     """Whatever a market was heard to say, in any session, gives candles, nothing, or BadFrame."""
-    items = [item for item in items_of(market) if item.kind.startswith("ws_")]
-    telling = [item for item in items if item.candles]
-    first = (telling or items)[0]
-    adapter = prepared(exchanges.get(market), first)
-    talk = Talk(market, *recorded_wishes(adapter, first), adapter=adapter)
+    with evidence(WIRE):
+        items = [item for item in items_of(market) if item.kind.startswith("ws_")]
+        telling = [item for item in items if item.candles]
+        first = (telling or items)[0]
+        adapter = prepared(exchanges.get(market), first)
+        wishes = recorded_wishes(adapter, first)
+    talk = Talk(market, *wishes, adapter=adapter)
     talk.says()
     candles = 0
     for item in items:
