@@ -22,11 +22,12 @@ recordings in tests/wire/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from connectors.adapter import (
-    Confirmed, Heartbeat, Limits, Message, Parsed, QuietBars, Rate, Refused, WSJSONRequest,
+    Confirmed, Heartbeat, Limits, Message, Parsed, QuietBars, Rate, Refused, RestReply,
+    RestRequest, WSJSONRequest,
 )  # fmt: skip
 from connectors.model import CandleData, Instrument
 from connectors.plain import (
@@ -35,6 +36,7 @@ from connectors.plain import (
 
 CHARTS = "chart.trades."
 FIGURES = ("open", "high", "low", "close", "volume")
+SETTLED_IN = ("BTC", "ETH", "USDC", "USDT")  # docs, 2026: instruments are listed by currency
 OWN_ID = 1_000_000_000  # of messages that are no requests of the session
 
 
@@ -109,9 +111,17 @@ class DeribitPerpetual(PlainAdapter):
     rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
     listing = Listing(
         url="get_instruments", weight=5,  # 1 a second (2026-09)
-        params={"currency": "any", "kind": "future", "expired": "false"}, rows=("result",),
-        symbol="instrument_name",
+        params={"kind": "future", "expired": "false"}, rows=("result",), symbol="instrument_name",
     )  # fmt: skip
+
+    def instruments(self) -> Generator[RestRequest, RestReply, list[Instrument]]:
+        listed: list[Instrument] = []
+        for currency in SETTLED_IN:
+            reply = yield self.listing.request(self.rest_url, currency=currency)
+            listed += self.read_instruments(reply)
+        if not listed:
+            raise ValueError(f"no perpetual is settled in {' or '.join(SETTLED_IN)}")
+        return listed
 
     def rest_rows(self, data: Any) -> Sequence[Any]:
         result = data["result"]

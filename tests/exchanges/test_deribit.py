@@ -255,25 +255,41 @@ def test_codes_decide_whatever_the_status(code: int, status: int, expected: type
     assert "why" in str(told)
 
 
+def listing_of(*pages: list[dict[str, Any]]) -> tuple[list[RestRequest], list[Instrument]]:
+    """What was asked, and what was made of one page after the other, the rest empty."""
+    dialogue = DeribitPerpetual().instruments()
+    asked = [next(dialogue)]
+    left = list(pages)
+    try:
+        while True:
+            body = {"jsonrpc": "2.0", "result": left.pop(0) if left else []}
+            asked.append(dialogue.send(RestReply(200, {}, orjson.dumps(body))))
+    except StopIteration as end:
+        return asked, end.value
+
+
 def test_only_perpetuals_are_listed() -> None:
     """The pair stands in the name, whatever the quote currency of a linear one is called."""
-    dialogue = DeribitPerpetual().instruments()
-    request = next(dialogue)
-    rows = [
-        listed("BTC-PERPETUAL", state="open"),
-        listed("BTC_USDC-PERPETUAL", quote_currency="USD"),
-        listed("ETH-PERPETUAL", is_active=False),
-        listed("BTC-26JUN26", settlement_period="month"),
-    ]
-    with pytest.raises(StopIteration) as end:
-        dialogue.send(RestReply(200, {}, orjson.dumps({"jsonrpc": "2.0", "result": rows})))
+    asked, rows = listing_of(
+        [listed("BTC-PERPETUAL", state="open"), listed("BTC-26JUN26", settlement_period="month")],
+        [listed("ETH-PERPETUAL", is_active=False)],
+        [listed("BTC_USDC-PERPETUAL", quote_currency="USD")],
+    )
 
-    assert request.url == "https://www.deribit.com/api/v2/public/get_instruments"
+    assert {it.url for it in asked} == {"https://www.deribit.com/api/v2/public/get_instruments"}
+    expected = ["BTC", "ETH", "USDC", "USDT"]
+    assert expected == [it.params["currency"] for it in asked]
     assert [
         Instrument("BTC-USD", "BTC-PERPETUAL", status="open"),
-        Instrument("BTC-USDC", "BTC_USDC-PERPETUAL", status="open"),
         Instrument("ETH-USD", "ETH-PERPETUAL", tradable=False, status="closed"),
-    ] == end.value.value
+        Instrument("BTC-USDC", "BTC_USDC-PERPETUAL", status="open"),
+    ] == rows
+
+
+def test_no_perpetual_at_all_is_no_list() -> None:
+    """Nothing listed under any currency cannot be right."""
+    with pytest.raises(ValueError, match="no perpetual"):
+        listing_of([listed("BTC-26JUN26", settlement_period="month")])
 
 
 def test_bars_of_unknown_begin_are_learned() -> None:
