@@ -16,6 +16,7 @@ from rich.console import Console
 from connectors import __version__, exchanges
 from connectors.clock import Clock
 from connectors.commands.auditing import audit
+from connectors.commands.conformance import conformance
 from connectors.commands.coverage import coverage
 from connectors.commands.demo import Demo
 from connectors.commands.listing import facts, text_of
@@ -235,6 +236,7 @@ def demo(seconds: float, speed: float, seed: int, settings: Settings) -> None:
 
     Exit status 0 only where something was expected, and found equal, once, and in order.
     """
+main.add_command(conformance)
     verdict = asyncio.run(Signals().over(Demo(settings, seconds, speed, seed, Console()).run()))
     if verdict is None:
         raise SetupError("the demo was interrupted before it could compare")

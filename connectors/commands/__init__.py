@@ -13,3 +13,4 @@ audit       pure: what lies in Kafka compared with what REST says
 auditor     reads both sides of an audit
 auditing    candles audit
 """
+conformance candles conformance

@@ -147,7 +147,7 @@ def _run(case: Case) -> tuple[str, NotConforming | None]:
 def _advised(case: Case, error: Exception) -> NotConforming:
     """An error of the adapter's own is a failure with advice, too."""
     came = f"{type(error).__name__}: {error}, raised in {_place(case.adapter_class, error)}"
-    advice = "look at that line of the adapter: it cannot read what it was given"
+    advice = "look at that line: the adapter cannot read what it was given"
     failure = NotConforming("an answer", came, advice, case)
     failure.__cause__ = error
     return failure

@@ -110,7 +110,7 @@ def test_an_error_of_the_adapter_becomes_advice() -> None:
     assert failure is not None
     assert re.search(r"KeyError: 'figures', raised in test_suite.py, line \d+", failure.came)
     assert "toy_spot/01-candle.json" in failure.where
-    assert "that line of the adapter" in failure.then
+    assert "look at that line" in failure.then
     assert isinstance(failure.__cause__, KeyError)
 
 
