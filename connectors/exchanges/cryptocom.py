@@ -80,6 +80,8 @@ class CryptoComSpot(PlainAdapter):
 
     def _candles(self, result: dict[str, Any]) -> list[CandleData]:
         read, channel = self.rest_columns.read, result["subscription"]
+        if not channel.startswith("candlestick."):
+            raise ValueError(f"candles of {channel!r}, which is no channel of candles")
         return oldest_first(
             [
                 CandleData(*read(row), channel=channel, event_time=row.get("ut"))

@@ -21,19 +21,20 @@ Sources: ccxt 4.5.64 alone (2026-09), with frames that it recorded in 2020 and 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from connectors.adapter import (
-    Confirmed, Heartbeat, Limits, Message, Parsed, Rate, Refused,
+    Confirmed, Heartbeat, Limits, Message, Parsed, Rate, Refused, RestRequest,
 )  # fmt: skip
 from connectors.model import CandleData, Subscription
 from connectors.plain import (
-    Code, Columns, Envelope, PlainAdapter, Query, Spelling, codes, codes_in_seconds, in_seconds,
+    Code, Envelope, PlainAdapter, Query, Spelling, codes, codes_in_seconds, in_seconds,
     keys, no_object, oldest_first, parts,
 )  # fmt: skip
 
 STREAMED = "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w"  # ccxt, 2026-09
-MARKET = 7
+ROW, MARKET = itemgetter(0, 1, 3, 4, 2, 5, 6), 7  # of all columns: a short row is none
 
 
 class WhiteBitSpot(PlainAdapter):
@@ -90,12 +91,11 @@ class WhiteBitSpot(PlainAdapter):
 
     def _candle(self, row: list[Any]) -> CandleData:
         channel = self.channel_of(row[MARKET], self._code_of[row[MARKET]])
-        return CandleData(*self.rest_columns.read(row), channel=channel)
+        return CandleData(*ROW(row), channel=channel)
 
     rest_url = "https://whitebit.com/api/v1/public/kline"
     rest_intervals = codes(f"{STREAMED} 1M")
     rest_path = ("result",)
-    rest_columns = Columns(0, 1, 3, 4, 2, 5, 6)
     query = Query("market", "interval", "start", "end", "limit", time=in_seconds)
     page = 1439  # and one more, of 1440 at most
     envelope = Envelope(keys("success", "message"), good=[True])
@@ -104,3 +104,6 @@ class WhiteBitSpot(PlainAdapter):
         self, trading_pair: str, interval: str, start_time: int, end_time: int, limit: int
     ) -> dict[str, Code]:
         return super().get_rest_params(trading_pair, interval, start_time - 1, end_time, limit + 1)
+
+    def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
+        return CandleData(*ROW(row))

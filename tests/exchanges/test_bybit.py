@@ -264,7 +264,16 @@ def test_a_window(market: type[BybitSpot], pair: str, symbol: str, category: str
     assert request.params == expected
 
 
-@pytest.mark.parametrize("body", [{}, [], {"retCode": 0, "result": {}}, {"result": {"list": [[]]}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"retCode": 0, "result": {}},
+        {"result": {"list": [[]]}},
+        {"result": {"list": [[str(OPENED), "5", "9", "4", "6", "70"]]}},
+    ],
+)
 def test_a_body_that_is_no_list_of_rows_raises(body: object) -> None:
     """A reply that cannot be read is a ValueError, not an empty list."""
     with pytest.raises(ValueError, match="cannot be read"):

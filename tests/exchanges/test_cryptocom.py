@@ -104,6 +104,8 @@ def test_codes_come_back_as_asked() -> None:
         {**frame(), "result": without(frame(bar())["result"], "data")},
         {**frame(), "result": without(frame(bar())["result"], "subscription")},
         {**frame(), "result": without(frame(bar())["result"], "channel")},
+        frame(bar(), result={"subscription": None}),
+        frame(bar(), result={"subscription": "BTC_USDT"}),
         {**frame(), "result": "text"},
         "text",
     ],

@@ -200,7 +200,7 @@ def test_rows() -> None:
     assert candle.figures()[:6] == (5.0, 9.0, 4.0, 6.0, 0.5, 3.0)
 
 
-@pytest.mark.parametrize("body", [{}, [], None, {"success": True}, {"result": [[]]}])
+@pytest.mark.parametrize("body", [{}, [], None, {"success": True}, {"result": [ROW[:6]]}])
 def test_an_unreadable_reply_raises(body: object) -> None:
     """What is no list of rows is a ValueError, not an empty list."""
     with pytest.raises(ValueError, match="cannot be read"):
