@@ -236,7 +236,6 @@ def demo(seconds: float, speed: float, seed: int, settings: Settings) -> None:
 
     Exit status 0 only where something was expected, and found equal, once, and in order.
     """
-main.add_command(conformance)
     verdict = asyncio.run(Signals().over(Demo(settings, seconds, speed, seed, Console()).run()))
     if verdict is None:
         raise SetupError("the demo was interrupted before it could compare")
@@ -248,6 +247,7 @@ main.add_command(conformance)
 
 main.add_command(coverage)
 main.add_command(audit)
+main.add_command(conformance)
 
 if __name__ == "__main__":
     main()
