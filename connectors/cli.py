@@ -19,7 +19,8 @@ from connectors.commands.auditing import audit
 from connectors.commands.conformance import conformance
 from connectors.commands.coverage import coverage
 from connectors.commands.demo import Demo
-from connectors.commands.listing import facts, text_of
+from connectors.commands.listing import list_exchanges
+from connectors.commands.plan import plan
 from connectors.commands.program import (
     KAFKA,
     REGISTRY,
@@ -100,20 +101,6 @@ async def _run(
         await worker.prepare()
         signals.gently = worker.stop
         return await worker.run()
-
-
-@main.command("exchanges", epilog="Example: candles exchanges --json")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@with_settings()
-def list_exchanges(as_json: bool, settings: Settings) -> None:
-    """List the exchanges: intervals, how bars close, limits, and when those were checked."""
-    del settings
-    every = [facts(exchanges.get(name)()) for name in exchanges.names()]
-    click.echo(
-        orjson.dumps(every, option=orjson.OPT_INDENT_2)
-        if as_json
-        else "\n".join(map(text_of, every))
-    )
 
 
 @main.command(epilog=f"Example: candles tail {EXAMPLE} --closed --from-beginning --count 10 --json")
@@ -245,6 +232,8 @@ def demo(seconds: float, speed: float, seed: int, settings: Settings) -> None:
     sys.exit(0 if verdict.passed else 1)
 
 
+main.add_command(list_exchanges)
+main.add_command(plan)
 main.add_command(coverage)
 main.add_command(audit)
 main.add_command(conformance)

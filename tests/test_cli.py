@@ -20,8 +20,8 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from connectors import cli, exchanges
 from connectors.cli import main
+from connectors.commands import listing
 from connectors.sandbox.server import Sandbox
 from tests.kafka.guarded import PASSWORD, Guarded
 
@@ -209,7 +209,7 @@ def test_unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise KeyError("volume")
 
-    monkeypatch.setattr(cli, "facts", broken)
+    monkeypatch.setattr(listing, "facts", broken)
 
     said = sentence(1, "exchanges")
     _, _, logged = call("exchanges", "--log-level", "debug", "--log-format", "json")
@@ -258,34 +258,7 @@ def test_wrong_certificate(guarded: Guarded) -> None:
     assert "has no topic candles." in right
 
 
-# --- exchanges
-
-
-def test_exchanges_as_json() -> None:
-    """Every exchange is listed with its intervals, close, limits and the date of the check."""
-    status, printed, said = call("exchanges", "--json")
-
-    assert (status, said) == (0, "")
-    listed = {each["exchange"]: each for each in json.loads(printed)}
-    assert sorted(listed) == exchanges.names()
-    for name, each in listed.items():
-        adapter = exchanges.get(name)()
-        assert {*each["websocket"], *each["polled"]} == {*adapter.get_supported_intervals()}
-        assert each["websocket"] == [
-            interval for interval in each["websocket"] if adapter.transport(interval) != "rest"
-        ]
-        assert each["close"] == ("flag" if adapter.close_flag else "inferred")
-        assert re.match(r"20\d\d-\d\d", each["checked"]), name
-        assert each["limits"]["rest"], name
-
-
-def test_exchanges_for_people() -> None:
-    """People get a few lines for each exchange, none of them empty."""
-    _, printed, _ = call("exchanges")
-
-    blocks = re.split(r"\n(?=\S)", printed.strip())
-    assert [block.splitlines()[0] for block in blocks] == exchanges.names()
-    assert all("\n  checked     20" in block for block in blocks)
+# --- a reader that goes away
 
 
 def test_reader_gone() -> None:

@@ -39,6 +39,7 @@ from connectors.kafka.batches import Place
 from connectors.limits import Backoff
 from connectors.line import BLOCKED_SECONDS
 from connectors.model import CandleData, Instrument, Subscription, grid_of
+from connectors.plan import refusals
 from connectors.registry import SchemaRegistry
 from connectors.rest import Rest
 from connectors.sandbox.process import free_ports
@@ -328,8 +329,11 @@ async def test_too_much_rest_is_refused_before_a_topic_is_made(world: World) -> 
     """Polls that never could be made in time are never begun."""
     tight = Limits(source="nowhere: invented", checked="", rest=(Rate(1, 600),))
     world.adapters["plain"] = type("Tight", (Listed,), {"limits": tight})
-    said = await refusal(world, subscription(interval="5m"))
-    assert "of the 1 in 600 s that the exchange allows (nowhere: invented)" in str(said)
+    wanted = subscription(interval="5m")
+    said = await refusal(world, wanted)
+    (planned,) = refusals(world.adapters["plain"](), [wanted])
+    assert str(said) == planned
+    assert "of the 1 in 600 s that the exchange allows (nowhere: invented)" in planned
     assert "ensure" not in world.done
 
 

@@ -3,6 +3,7 @@
 program     the shell around a command: one sentence per failure, exit status, signals
 tables      figures for people: columns, times, plain numbers
 listing     candles exchanges
+plan        candles plan
 tail        candles tail
 demo        candles demo
 kept        coverage and closed candles, read from Kafka as somebody from outside
@@ -12,5 +13,5 @@ history     an exchange's closed candles of a range, over REST, within a small b
 audit       pure: what lies in Kafka compared with what REST says
 auditor     reads both sides of an audit
 auditing    candles audit
-"""
 conformance candles conformance
+"""
