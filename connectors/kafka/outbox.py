@@ -14,8 +14,8 @@ from typing import Final
 
 from connectors.kafka.batches import Place
 
-CAPACITY: Final = 20_000
-
+CAPACITY: Final = 10_000
+"""States: some 3 MB of them, so that a full outbox is a small part of a small run's memory."""
 
 State = tuple[bytes, bytes, int, Hashable]
 """One state of an open candle: key, value, timestamp in milliseconds, and a token that stands for
