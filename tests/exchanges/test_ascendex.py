@@ -160,20 +160,34 @@ def test_instruments_of_spot() -> None:
     rows = [
         {"symbol": "BTC/USDT", "statusCode": "Normal"},
         {"symbol": "ASD/BTC", "status": "NoTrading"},
+        {"symbol": "ETH/BTC", "statusCode": "NoTrading", "status": "Normal"},
     ]
 
     assert [
         Instrument("BTC-USDT", "BTC/USDT", status="Normal"),
         Instrument("ASD-BTC", "ASD/BTC", tradable=False, status="NoTrading"),
+        Instrument("ETH-BTC", "ETH/BTC", tradable=False, status="NoTrading"),
     ] == instruments(AscendExSpot(), rows)
 
 
 def test_instruments_of_perpetuals() -> None:
     """Only ``-PERP`` is one, settled in USDT."""
-    rows = [{"symbol": "BTC-PERP", "status": "Normal"}, {"symbol": "BTC-PERP-X"}, {"symbol": "A/B"}]
+    rows = [
+        {"symbol": "BTC-PERP", "status": "Normal"},
+        {"symbol": "ETH-PERP", "status": "Halted"},
+        {"symbol": "BTC-PERP-X"},
+        {"symbol": "A/B"},
+    ]
 
-    expected = [Instrument("BTC-USDT", "BTC-PERP", status="Normal")]
-    assert expected == instruments(AscendExPerpetual(), rows)
+    assert [
+        Instrument("BTC-USDT", "BTC-PERP", status="Normal"),
+        Instrument("ETH-USDT", "ETH-PERP", tradable=False, status="Halted"),
+    ] == instruments(AscendExPerpetual(), rows)
+
+
+def test_no_more_than_500_bars_are_asked_for() -> None:
+    """Of a longer range the newest come, and the oldest would be thought empty."""
+    assert AscendExSpot().rest_pages("1m").limit == 500
 
 
 def test_weeks_are_learned() -> None:

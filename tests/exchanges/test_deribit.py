@@ -219,6 +219,17 @@ def test_columns_of_unequal_length_raise() -> None:
         answer(body)
 
 
+def test_no_column_of_costs() -> None:
+    """Without it there is no quote volume; the candles are there."""
+    body = frame("10-rest-candles")
+    del body["result"]["cost"]
+
+    rows = answer(body)
+
+    assert isinstance(rows, Rows)
+    assert rows.candles[0].figures()[4:6] == (2.94375216, None)
+
+
 def test_no_data() -> None:
     """No bars at all are an empty page, with the lists and without them."""
     columns: dict[str, list[Any]] = {

@@ -205,6 +205,12 @@ def test_the_end_is_exclusive() -> None:
     assert request.url.endswith("/v4/candles/perpetualMarkets/BTC-USD")
 
 
+def test_what_the_servers_source_allows() -> None:
+    """1000 rows a page, of a longer range the newest come; 32 candle channels a connection."""
+    assert DydxPerpetual().rest_pages("1m").limit == 1000
+    assert DydxPerpetual.limits.subscriptions == 32
+
+
 def test_retry_after_is_in_milliseconds() -> None:
     """2500 are two and a half seconds, not most of an hour."""
     told = answer(frame("13-rest-error-rate-limit"), 429, {"retry-after": "2500"})

@@ -104,6 +104,7 @@ def test_contracts_are_converted_to_the_nearest_double(perpetual: GatePerpetual)
     told["result"][0]["n"] = "1m_BTC_USDT_20260925"
     with pytest.raises(ValueError, match="BTC_USDT_20260925"):
         perpetual.parse_ws_message(told)
+    assert GatePerpetual.needs_instruments
 
 
 @pytest.mark.parametrize("zero", [None, 0])
@@ -229,6 +230,15 @@ def test_intervals_without_a_channel_are_polled() -> None:
     assert expected == polled
     assert not GateSpot().grid("1w").known
     assert GatePerpetual().grid("1M").months == 1
+
+
+def test_history_ends() -> None:
+    """Spot serves the newest 10 000 bars; of perpetuals no more is believed than was seen."""
+    spot = {GateSpot().rest_pages(it).rows for it in GateSpot().get_rest_supported_intervals()}
+    perpetual = GatePerpetual()
+    assert {9999} == spot
+    assert [perpetual.rest_pages(it).rows for it in ("15m", "1h", "1d")] == [8000, 9000, 1500]
+    assert all(perpetual.rest_pages(it).rows for it in perpetual.get_rest_supported_intervals())
 
 
 def test_no_limit_beside_two_bounds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from connectors.adapter import (
     Confirmed,
+    QuietBars,
     Refused,
     RestRefused,
     RestReply,
@@ -215,6 +217,18 @@ def test_the_key_of_the_rows_is_not_looked_up() -> None:
     for result in ({"A": [row], "B": [row]}, {"last": 1}, {"A": None}, None, [row]):
         with pytest.raises(ValueError, match="cannot be read"):
             answer({"error": [], "result": result})
+
+
+def test_quiet_minutes_are_left_out_by_the_socket_and_filled_over_rest() -> None:
+    """Both are recorded; so a gap in the stream may be presumed empty, and REST has flat rows."""
+    streamed = KrakenSpot().parse_ws_message(frame("kraken_spot/05-ws-snapshot-with-gaps"))
+    rows = KrakenSpot().parse_rest_response(frame("kraken_spot/15-rest-candles-empty-minutes"))
+
+    assert isinstance(streamed, list)
+    steps = {later.timestamp - it.timestamp for it, later in pairwise(streamed)}
+    assert {60, 120, 180} == steps
+    assert {0} == {it.n_trades for it in rows if it.volume == 0}
+    assert QuietBars(stream="skipped", rest="sent") == KrakenSpot.quiet_bars
 
 
 @pytest.mark.parametrize(
