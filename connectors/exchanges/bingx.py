@@ -7,8 +7,8 @@
   UNKNOWN (an old document says end, ccxt and its users live with open). They are read as ccxt does,
   and not subscribed: a candle of the wrong minute would be told.
 * Spot's days begin at 16:00 UTC, and so do bars of 6 and 12 hours, unless REST is asked with
-  ``timeZone=0`` (probed 2026-07-31). So these are polled; so is what the sources spell differently
-  on the stream, which is all above 30m. Swaps are cut at UTC anyway.
+  ``timeZone=0`` (probed 2026-07-31). So these are polled; so is 3m, which ccxt does not have on the
+  stream, and all above 30m, which the sources spell differently. Swaps are cut at UTC anyway.
 * ``startTime`` excludes on spot (seen 2024-12); for the other bounds that is UNKNOWN: a bar more is
   asked for at either end. Spot gives 500 rows without asking; swaps never more than 1000, whatever
   is asked (probed 2026-07-13), newest first.
@@ -37,6 +37,7 @@ from connectors.plain import (
 
 SPOT = Columns("t", "o", "h", "l", "c", "v", "q", "n")  # ccxt
 SWAP = Columns("T", "o", "h", "l", "c", "v")
+LIVE = [1, "1"]  # docs and clients, 2024: swaps tell it as a number or as text
 OF_A_ZONE = ("6h", "12h", "1d", "3d", "1w", "1M")  # 8h and shorter bars are the same in both
 
 
@@ -48,8 +49,8 @@ class _BingX(PlainAdapter):
     heartbeat = Heartbeat("server", every=5, silence=20)
     limits = Limits(
         source="bingx.com support, 2025-10: 500 REST requests in 10 s for an address, shared by "
-        "spot and swaps: halved; nothing certain about sockets",
-        checked="2025-10", subscriptions=50, messages=Rate(5), rest=(Rate(250, 10),),
+        "spot and swaps: far less, at an even pace; nothing certain about sockets",
+        checked="2025-10", subscriptions=50, messages=Rate(5), rest=(Rate(10),),
     )  # fmt: skip
 
     def channel_of(self, symbol: str, code: str | int) -> str:
@@ -95,7 +96,7 @@ class BingXSpot(_BingX):
 
     name = "bingx_spot"
     ws_url = "wss://open-api-ws.bingx.com/market"
-    ws_intervals = codes("1m=1min 3m=3min 5m=5min 15m=15min 30m=30min")
+    ws_intervals = codes("1m=1min 5m=5min 15m=15min 30m=30min")
     rest_url = "https://open-api.bingx.com/openApi/spot/v1/market/kline"
     rest_intervals = codes("1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M")
     rest_columns = Columns(0, 1, 2, 3, 4, 5, 7)
@@ -104,7 +105,7 @@ class BingXSpot(_BingX):
     )
     page = 498
     listing = Listing(
-        url="/openApi/spot/v1/common/symbols", rows=("data", "symbols"), status="status", live=[1]
+        url="/openApi/spot/v1/common/symbols", rows=("data", "symbols"), status="status", live=LIVE
     )
 
     def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
@@ -130,5 +131,5 @@ class BingXPerpetual(_BingX):
     query = replace(BingXSpot.query, fixed={"limit": 1000})
     page = 998
     listing = Listing(
-        url="/openApi/swap/v2/quote/contracts", rows=("data",), status="status", live=[1]
+        url="/openApi/swap/v2/quote/contracts", rows=("data",), status="status", live=LIVE
     )

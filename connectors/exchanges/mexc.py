@@ -19,7 +19,8 @@ Contracts:
   for REST was never seen). The pair is named as the symbol is (``1000BONK-USDT``).
 * Without ``interval`` an unsubscribe may end all of a contract's; it is sent, as ccxt does.
 * ``o`` may continue the last close instead of the first trade, on the stream as over REST.
-* REST has lists by column, seconds, the symbol in the path, and errors within HTTP 200.
+* REST has lists by column, seconds, the symbol in the path, and errors within HTTP 200. Whether
+  bounds include is UNKNOWN: both are set a second beyond.
 
 Both: nothing flags a close. UNKNOWN: where weeks begin (learned); whether days and months are cut
 at UTC (clients take them so); bars without trades; how late a bar's last frame comes (5 s, a
@@ -244,8 +245,8 @@ class MexcPerpetual(_Mexc):
     rest_url = "https://api.mexc.com/api/v1/contract/kline/{symbol}"
     rest_intervals = _Mexc.ws_intervals
     rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
-    query = Query("", "interval", "start", "end", time=in_seconds)
-    page = 2000
+    query = Query("", "interval", "start", "end", time=in_seconds, exclusive=True)
+    page = 1998  # of 2000, for bounds may include
     envelope = _Envelope(keys("code", "message"), good=[0], refused=[1001, 600], slow=[510])
 
     def rest_rows(self, data: Any) -> Sequence[Any]:
@@ -258,7 +259,7 @@ class MexcPerpetual(_Mexc):
         return CandleData(*self._in_our_units(self.asked_symbol(request), figures))
 
     listing = Listing(
-        url="/api/v1/contract/detail", weight=2, rows=("data",), status="state", live=[0],
+        url="/api/v1/contract/detail", weight=2, rows=("data",), status="state", live=[0, "0"],
         size="contractSize",
     )  # fmt: skip
 

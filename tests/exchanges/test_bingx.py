@@ -70,7 +70,7 @@ def test_what_is_on_the_stream():
     """Spot's minutes; swaps are polled, for nobody knows which end of a bar their time is."""
     spot, swap = BingXSpot(), BingXPerpetual()
 
-    assert ["1m", "3m", "5m", "15m", "30m"] == spot.get_ws_supported_intervals()
+    assert ["1m", "5m", "15m", "30m"] == spot.get_ws_supported_intervals()
     assert {"rest"} == {swap.transport(each) for each in swap.get_supported_intervals()}
     assert "8h" not in swap.get_supported_intervals()
     learned = [each for each in swap.get_supported_intervals() if not swap.grid(each).known]
@@ -192,8 +192,8 @@ def test_a_body_without_rows_raises(data: object):
 
 
 def test_instruments():
-    """Status 1 is online, another one says so."""
-    rows = [{"symbol": "BTC-USDT", "status": 1}, {"symbol": "OLD-USDT", "status": 25}]
+    """Status 1, number or text, is online, another one says so."""
+    rows = [{"symbol": "BTC-USDT", "status": "1"}, {"symbol": "OLD-USDT", "status": 25}]
     expected = [
         Instrument("BTC-USDT", "BTC-USDT", status="1"),
         Instrument("OLD-USDT", "OLD-USDT", tradable=False, status="25"),

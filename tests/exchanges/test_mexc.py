@@ -258,7 +258,7 @@ def test_requests():
     assert {"symbol": "BTCUSDT", "interval": "60m", **bounds, "limit": 2} == spot.params
     contract = perpetual().rest_request("BTC-USDT", "1h", 3600, 10800, 2, 0.0)
     assert contract.url.endswith("/contract/kline/BTC_USDT")
-    assert {"interval": "Min60", "start": 3600, "end": 10_799} == contract.params
+    assert {"interval": "Min60", "start": 3599, "end": 10_800} == contract.params
     assert "8h" not in MexcSpot().get_rest_supported_intervals()
     assert not MexcSpot().grid("1w").known
 
