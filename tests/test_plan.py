@@ -212,24 +212,30 @@ def test_nothing_wished_for_needs_nothing() -> None:
 
 
 class Weighty(Plain):
-    """Every row that is asked for costs one; there is enough of it."""
+    """A request costs ten, and one for every row that is asked for; there is enough of it."""
 
     limits = replace(Plain.limits, rest=(Rate(100_000),))
 
     def get_supported_intervals(self) -> dict[str, int]:
-        return {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
+        return {"1m": 60, "5m": 300, "6m": 360, "1h": 3600, "1d": 86_400}
 
     def get_ws_supported_intervals(self) -> list[str]:
-        return ["1m", "1h", "1d"]
+        return ["1m", "6m", "1h", "1d"]
 
     def rest_weight(self, limit: int) -> float:
-        return float(limit)
+        return 10.0 + limit
 
 
 class Flagless(Weighty):
     """Its streams do not say that a bar is closed."""
 
     close_flag = False
+
+
+class Late(Flagless):
+    """What was published early is read again after the next bar."""
+
+    close_grace = 90.0
 
 
 class Streamless(Weighty):
@@ -309,8 +315,8 @@ class Worker:
         self.agenda.answered(errand, Rows(rows), self.clock.market(), self.hands.real)
 
 
-@pytest.mark.parametrize("kind", [Weighty, Flagless, Streamless, Poor, Short])
-@pytest.mark.parametrize("interval", ["1m", "5m", "1h", "1d"])
+@pytest.mark.parametrize("kind", [Weighty, Flagless, Late, Streamless, Poor, Short])
+@pytest.mark.parametrize("interval", ["1m", "5m", "6m", "1h", "1d"])
 def test_rest_weight_is_what_ledgers_ask(kind: type[Plain], interval: str) -> None:
     """Through hundreds of bars in virtual time a ledger asks for as much as is planned."""
     wanted = subscription(interval=interval)
