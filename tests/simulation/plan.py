@@ -194,7 +194,7 @@ def _wish(random: Random, number: int, served: tuple[Kind, str]) -> Wish:
     quiet = random.choice((0.0, 0.0, 0.0, 0.3, 0.3, 0.8))
     if Interval.parse(interval).seconds > 3_600:
         quiet = 0.0
-    since = random.choice((0, 0, 0, 50)) if kind.rest else 0
+    since = random.choice((0, 0, 0, 150)) if kind.rest else 0
     reach = random.choice((0, 0, 0, 40)) if kind.rest else 0
     return Wish(number, kind, interval, quiet, since, reach, confirm=random.random() < 0.8)
 
