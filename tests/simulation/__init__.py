@@ -1,6 +1,9 @@
 """A deterministic simulation of all that decides about candles: virtual time, seeded faults.
 
-``market`` makes up the truth and pretends to be an exchange, ``log`` pretends to be Kafka and
-holds the independent oracle, ``world`` drives ledgers and agenda through both. Nothing here
-imports the ledger's reasoning: what was committed is compared with the truth, slot by slot.
+A seed gives a ``plan``: subscriptions, and what goes wrong when. ``world`` lives through it with
+three parties: the ``exchange`` (``market`` makes up the truth that it tells), the ``worker`` around
+real ledgers and a real agenda, and the ``log``, which pretends to be Kafka. ``verdict`` compares
+what was committed with the truth, slot by slot; nothing there knows the ledger's reasoning. A plan
+that goes wrong is made as small as it can be (``shrink``) and told as a ``story``; ``campaign`` runs
+many.
 """
