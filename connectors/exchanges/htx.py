@@ -144,5 +144,5 @@ class HtxPerpetual(_Htx):
     }
     listing = Listing(
         url="/linear-swap-api/v1/swap_contract_info", rows=("data",), symbol="contract_code",
-        status="contract_status", live=[1, "1"], only={"business_type": [None, "swap"]},
+        status="contract_status", live=[1, "1"],
     )  # fmt: skip

@@ -71,8 +71,9 @@ def test_symbols(adapter: Any, pair: str, symbol: str):
 
 
 def test_instruments():
-    """Their map names the currencies; paper, which it names like the real ones, is left out."""
-    symbols = ["BTCUSD", "BTCUST", "DOGE:USD", "DSHUDC", "TESTBTC:TESTUSD", "AB:C:D", "WHATISIT"]
+    """Their map names the currencies, if it is a name; paper, named like real ones, is left out."""
+    symbols = ["BTCUSD", "BTCUST", "DOGE:USD", "DSHUDC", "LESUSD"]
+    symbols += ["TESTBTC:TESTUSD", "AB:C:D", "WHATISIT"]
     names = [["UST", "USDt"], ["DSH", "DASH"], ["TESTBTC", "BTC"], ["LES", "LEO-EOS"]]
 
     assert [
@@ -80,6 +81,7 @@ def test_instruments():
         Instrument("BTC-USDT", "tBTCUST"),
         Instrument("DOGE-USD", "tDOGE:USD"),
         Instrument("DASH-USDC", "tDSHUDC"),
+        Instrument("LES-USD", "tLESUSD"),
     ] == instruments(BitfinexSpot(), [symbols], [names])
 
 

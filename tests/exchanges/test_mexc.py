@@ -93,7 +93,7 @@ def test_a_packed_candle():
 def test_fields_that_nobody_knows_are_skipped():
     """Of every kind, in the wrapper and in the candle, before and behind what is known."""
     strange = (
-        message({77: b"text", 78: 300})
+        message({76: 127, 77: b"text", 78: 300})
         + number(79 << 3 | 1) + b"8 bytes!"
         + number(80 << 3 | 5) + b"four"
     )  # fmt: skip
