@@ -18,7 +18,9 @@ The modules in reading order; each imports only from those above it.
     comparison   pure: what two states of the same bar say about each other
     memory       pure: figures of the newest published candles, and which are to be read again
     inquiry      pure: what one ledger asks of REST, and when again
-    ledger       pure: one subscription's book: open, closed, repeated, revised, missing
+    rules        pure: the facts and times by which an interval's slots are decided
+    slots        pure: what is decided of each slot: open, closed, repeated, revised, missing
+    ledger       pure: one subscription's ledger: slots, and what REST is asked about them
     agenda       pure: what an exchange is asked over REST, and when
     market       pure: one exchange as a whole: checking wishes, packing them onto connections
     freshness    pure: whether a stream moves as it should, and what to do when it does not

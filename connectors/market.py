@@ -10,9 +10,9 @@ from typing import Final
 
 from connectors.adapter import ExchangeAdapter
 from connectors.errors import UsageError
-from connectors.ledger import REREAD, Rules
 from connectors.limits import Backoff
 from connectors.model import Instrument, Subscription
+from connectors.rules import REREAD, Rules
 
 QUARANTINE: Final = (5.0, 600.0)
 """Real seconds before a refused channel is asked for again: the first time, and the longest."""

@@ -23,7 +23,6 @@ from connectors.carrier import SHARE
 from connectors.errors import UsageError
 from connectors.inquiry import Kind
 from connectors.instruments import AGAIN
-from connectors.ledger import AUDIT, LAG, Rules, batch_of
 from connectors.limits import Budget
 from connectors.market import (
     BAR_ROWS,
@@ -35,6 +34,7 @@ from connectors.market import (
     rules_of,
 )
 from connectors.model import Instrument, Subscription
+from connectors.rules import AUDIT, LAG, Rules, batch_of
 from connectors.session import Session
 
 MINUTE: Final = 60.0

@@ -29,8 +29,9 @@ from connectors.adapter import (
     WSJSONRequest,
 )
 from connectors.clock import Clock
-from connectors.ledger import Ledger, Rules
+from connectors.ledger import Ledger
 from connectors.model import CandleData, Subscription, grid_of
+from connectors.rules import Rules
 
 START = 1_790_000_040
 """A whole minute: the market time at which the clock of a test begins."""

@@ -19,7 +19,8 @@ from connectors.adapter import (
     Rows,
 )
 from connectors.agenda import AT_ONCE, BLOCKED, REFUSED, SOONEST, Agenda, Errand
-from connectors.ledger import Kind, Ledger, Span
+from connectors.inquiry import Kind, Span
+from connectors.ledger import Ledger
 from connectors.limits import Backoff, Budget
 from connectors.model import CandleData, grid_of
 from tests.plain import NO_REST, RULES, START, Hands, Plain, ledger_of, subscription, unanswered

@@ -17,8 +17,8 @@ from connectors.clock import ExchangeClock
 from connectors.codec import CandleEncoder, candle_key, candle_of, dead_letter_of
 from connectors.dead_letters import SAMPLE, DeadLetters
 from connectors.flow import Flow, Lane, Route, Tally
+from connectors.inquiry import Kind, Span
 from connectors.kafka import Cluster, LivePublisher
-from connectors.ledger import Kind, Span
 from connectors.limits import Backoff, Budget
 from connectors.model import CandleData, Subscription, grid_of
 from connectors.offset import MANY, Offset

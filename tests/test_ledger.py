@@ -12,9 +12,10 @@ from connectors.clock import Clock
 from connectors.comparison import behind, equal, filled
 from connectors.coverage import Coverage, Run, RunState
 from connectors.inquiry import Kind, Span
-from connectors.ledger import AUDIT, CONFIRM, HOLD, LAG, Ledger, Rules
+from connectors.ledger import Ledger
 from connectors.memory import Published
 from connectors.model import CandleData, CloseReason, Grid, Subscription, grid_of
+from connectors.rules import AUDIT, CONFIRM, HOLD, LAG, Rules
 
 STEP = 60
 FIRST = 1_700_000_040

@@ -42,10 +42,11 @@ from connectors.errors import (
 from connectors.flow import Lane, Tally
 from connectors.kafka import Cluster, Record, Shard, Stored, TopicPlan
 from connectors.kafka.batches import Place
-from connectors.ledger import HOLD, Ledger
+from connectors.ledger import Ledger
 from connectors.limits import Backoff
 from connectors.model import CandleData, Subscription, grid_of
 from connectors.records import CandleRecord, CoverageRecord
+from connectors.rules import HOLD
 from connectors.schema import CANDLE, COVERAGE, Reader
 from connectors.tasks import end
 from connectors.values import Values

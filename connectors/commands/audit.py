@@ -18,9 +18,9 @@ from connectors.commands.program import time_of
 from connectors.comparison import equal
 from connectors.coverage import Coverage
 from connectors.errors import UsageError
-from connectors.ledger import AUDIT, HOLD, LAG
 from connectors.model import CandleData, Grid, Subscription
 from connectors.records import CandleRecord
+from connectors.rules import AUDIT, HOLD, LAG
 
 SLOTS: Final = 500
 """So many of the newest closed slots are compared where nobody says more."""

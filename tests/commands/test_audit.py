@@ -26,9 +26,9 @@ from connectors.commands.audit import (
 )
 from connectors.coverage import Coverage
 from connectors.errors import UsageError
-from connectors.ledger import AUDIT, LAG
 from connectors.model import CandleData, CloseReason, Grid, Subscription, grid_of
 from connectors.records import CandleRecord
+from connectors.rules import AUDIT, LAG
 from tests.commands.test_inventory import START, at, covered
 from tests.plain import START as NOW
 from tests.plain import Hands, Plain

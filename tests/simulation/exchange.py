@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connectors.adapter import RestAnswer, RestSlowDown, RestUnavailable, Rows
-from connectors.ledger import Span
+from connectors.inquiry import Span
 from connectors.model import CandleData
 from tests.simulation.plan import What
 from tests.simulation.scene import Pair, Scene

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Final
 
 from connectors.coverage import Coverage, Run, digest_of
-from connectors.ledger import Published
+from connectors.memory import Published
 from connectors.model import CandleData
 from tests.simulation.verdict import Finding, figures
 

@@ -6,8 +6,9 @@ from bisect import bisect_right
 from random import Random
 from typing import Final, NamedTuple
 
-from connectors.ledger import Rules, Span
+from connectors.inquiry import Span
 from connectors.model import CandleData, Grid
+from connectors.rules import Rules
 
 FLAT: Final = 100.0
 """The price of a bar before its first trade."""

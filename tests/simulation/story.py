@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from connectors.adapter import RestAnswer, Rows
-from connectors.ledger import Span
+from connectors.inquiry import Span
 from connectors.model import CandleData
 from tests.simulation.log import Part
 from tests.simulation.plan import Fault, Plan

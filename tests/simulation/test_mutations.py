@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from connectors.ledger import Ledger, Span
+from connectors.inquiry import Span
+from connectors.ledger import Ledger
 from connectors.memory import Published, Word
 from connectors.model import CandleData
 from tests.simulation.campaign import simulate

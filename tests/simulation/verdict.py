@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from connectors.coverage import Coverage, RunState
-from connectors.ledger import Published
+from connectors.memory import Published
 from connectors.model import CandleData
 from tests.simulation.market import Truth
 

@@ -11,8 +11,9 @@ from connectors.adapter import Rate, RestAnswer
 from connectors.agenda import SOONEST, Agenda, Errand
 from connectors.carrier import SteadyBudget
 from connectors.clock import ExchangeClock
-from connectors.ledger import Ledger, Published
+from connectors.ledger import Ledger
 from connectors.limits import Backoff
+from connectors.memory import Published
 from connectors.model import CandleData, Grid
 from connectors.offset import Offset
 from tests.simulation.exchange import Exchange

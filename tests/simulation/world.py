@@ -7,8 +7,9 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from connectors.ledger import LAG, Ledger
+from connectors.ledger import Ledger
 from connectors.memory import STREAM
+from connectors.rules import LAG
 from tests.simulation.exchange import Exchange
 from tests.simulation.log import Log
 from tests.simulation.market import Truth
