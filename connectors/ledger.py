@@ -229,8 +229,8 @@ class Ledger(Slots):
         """When REST is to be asked, and why."""
         if kind is Kind.HEAD:
             return self._overdue_at()
-        if not self.begun:
-            return inf
+        if not self.begun or len(self.pending) >= self.rules.page:
+            return inf  # what is not written yet must not become too much for a transaction
         return self._repair_at() if kind is Kind.REPAIR else self._audit_at()
 
     def _span(self, kind: Kind, market: float, real: float) -> Span | None:

@@ -177,6 +177,8 @@ class Slots(ABC):
         """What is to be published now, in order; the coverage as it stands speaks of it."""
         taken, self.pending = self.pending, []
         self._audited_when_taken = self._memory.audited
+        if len(taken) >= self.rules.page:
+            self._wake(-inf)  # what waited for that may be asked now
         return taken
 
     def committed(self) -> None:

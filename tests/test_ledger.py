@@ -1105,8 +1105,23 @@ def test_history_is_not_audited() -> None:
     while span := desk.tick():
         numbers = range((span.start - FIRST) // STEP, (span.end - FIRST) // STEP)
         desk.reply(span, *[bar(number) for number in numbers if number < 0])
+        desk.took()
     assert desk.runs() == [(-30, 0, "SETTLED", 30)]
     assert slot(-7) <= desk.book._memory.audited, "only what was closed of late"
+
+
+def test_no_more_is_repaired_than_kafka_takes() -> None:
+    """While a page is not written yet, the next one is not asked for."""
+    desk = Desk(FLAGGED, since=slot(-30))
+    for _ in range(2):
+        span = desk.ask()
+        numbers = range((span.start - FIRST) // STEP, (span.end - FIRST) // STEP)
+        desk.reply(span, *[bar(number) for number in numbers if number < 0])
+    assert len(desk.book.pending) >= desk.book.rules.page
+    assert desk.tick() is None
+    desk.took()
+    assert desk.woken[-1] <= desk.now
+    assert desk.ask().kind is Kind.REPAIR
 
 
 def test_the_lesson_of_a_grid_settles_whole_slots_of_history() -> None:
@@ -1135,6 +1150,7 @@ def test_beyond_its_history_rest_does_not_say_that_a_bar_is_empty() -> None:
         if span := desk.tick():
             numbers = range((span.start - FIRST) // STEP, (span.end - FIRST) // STEP)
             desk.reply(span, *[bar(number) for number in numbers if 20 <= number < 40])
+            desk.took()
         desk.after(3)
     assert desk.runs() == [
         (0, 1, "SETTLED", 1),
