@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sandbox.clock import MarketClock
 from connectors.sandbox.dialect import (
     Channel,
     Close,
@@ -22,6 +23,7 @@ from connectors.sandbox.dialect import (
     World,
 )
 from connectors.sandbox.dydx import Dydx
+from connectors.sandbox.feed import Feed
 from connectors.sandbox.market import Market
 from tests.sandbox.pretend import NOON, ask, candle, connected, doubled, get, said, shape, world
 
@@ -270,6 +272,24 @@ def test_silent_refused_and_kept_off() -> None:
     skipping = replace(AROUND, skips=lambda _, __, open_time: open_time == NOON - 60)
     [found] = ask(connect(), wish(), skipping)
     assert opens(found["contents"]["candles"])[:2] == [0, -120]
+
+
+def test_the_old_bar_comes_once_more_before_the_new_one() -> None:
+    """At each turn the old bar comes as it closed, then the new one, traded or not."""
+    channel = Channel("algo", "ALGO-USD", "1m", NOON)
+    real = 0.0
+    clock = MarketClock(60, NOON, real=lambda: real)
+    feed = Feed(channel, DYDX, AROUND.market, clock)
+    bars = []
+    while feed.due < 20:
+        real = max(real, feed.due)
+        bars += [push.bar for push in feed.step(clock.now())]
+
+    assert [bar.open_time for bar in bars] == sorted(bar.open_time for bar in bars)
+    closed = [bar for bar in bars if bar.final]
+    assert [bar.open_time - NOON for bar in closed] == [60 * number for number in range(19)]
+    assert any(bar.trades == 0 for bar in closed)
+    assert {bar.open_time for bar in bars if not bar.final} >= {bar.open_time for bar in closed[1:]}
 
 
 # --- REST
