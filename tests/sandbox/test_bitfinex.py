@@ -176,6 +176,7 @@ def test_refusal_as_recorded() -> None:
         wish(word="4h"),
         wish(word="7D"),
         {**wish(), "key": "BTCUST"},
+        {**wish(), "key": "funding:1m:tBTCUST"},
         {**wish(), "key": 7},
     ],
 )
@@ -252,6 +253,12 @@ def test_ended_pair_is_confirmed_and_silent() -> None:
     body: Any = get(DIALECTS["bitfinex_spot"], SPOT.pairs, around).body
     assert "ETHUST" not in body[0]
 
+    [again] = ask(talk, wish("tETHUST"), around)
+    assert again["msg"] == "subscribe: dup"
+    [ended] = ask(talk, {"event": "unsubscribe", "chanId": confirmed["chanId"]}, around)
+    assert ended["event"] == "unsubscribed"
+    assert len(ask(talk, wish("tETHUST"), around)) == 2
+
 
 def test_refused_on_request_and_kept_off() -> None:
     """What a fault refuses is an invalid key; what a fault keeps off is in no snapshot."""
@@ -317,6 +324,7 @@ def test_rows_as_recorded() -> None:
     assert len(rows()) == 100
     last: Any = rows("/v2/candles/trade:1m:tBTCUST/last")
     assert last == rows(limit=1)[0]
+    assert rows("/v2/candles/trade:1m:tBTCUST/last", sort=1) == last
 
 
 @pytest.mark.parametrize(
@@ -337,6 +345,11 @@ def test_bounds(query: dict[str, int], expected: list[int]) -> None:
         for key, value in query.items()
     }
     assert opens(rows(**asked)) == expected
+
+
+def test_bounds_are_milliseconds() -> None:
+    """A millisecond after a bar's open time is after it."""
+    assert opens(rows(start=(NOON - 60) * 1_000 + 1)) == [0]
 
 
 def test_bars_without_trades_are_missing() -> None:

@@ -233,6 +233,8 @@ def test_the_first_second() -> None:
     assert over == Overstep("requests in the first second", 0.5, 1)
     assert [one["code"] for one in said([refused])] == [42_901]
     assert not talk.channels
+    half = [len(list(talk.received('{"method":"nope"}', standing(0.5)))) for _ in range(50)]
+    assert half == [1] * 49 + [2]
     ask(talk, wish(), standing(1.0))
     assert list(talk.channels) == ["candlestick.1m.BTC_USDT"]
 

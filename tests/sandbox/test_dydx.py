@@ -267,6 +267,8 @@ def test_silent_refused_and_kept_off() -> None:
     talk = connect()
     [found] = ask(talk, wish("ETH-USD/1MIN"), around)
     assert (found["type"], talk.channels) == ("subscribed", {})
+    [again] = ask(talk, wish("ETH-USD/1MIN"), around)
+    assert "already subscribed" in again["message"]
     refusing = replace(AROUND, refuses=lambda pair, _: pair == "BTC-USD")
     assert [one["type"] for one in ask(connect(), wish(), refusing)] == ["error"]
     skipping = replace(AROUND, skips=lambda _, __, open_time: open_time == NOON - 60)
@@ -290,6 +292,13 @@ def test_the_old_bar_comes_once_more_before_the_new_one() -> None:
     assert [bar.open_time - NOON for bar in closed] == [60 * number for number in range(19)]
     assert any(bar.trades == 0 for bar in closed)
     assert {bar.open_time for bar in bars if not bar.final} >= {bar.open_time for bar in closed[1:]}
+
+
+def test_the_confirmation_has_flat_bars() -> None:
+    """History in the confirmation has no holes on a quiet market."""
+    [found] = ask(connect(), wish("ALGO-USD/1MIN"), AROUND)
+    times = opens(found["contents"]["candles"])
+    assert {late - early for late, early in pairwise(times)} == {60}
 
 
 # --- REST

@@ -95,6 +95,13 @@ def test_first_frame_as_recorded() -> None:
     assert opens(found["changes"]) == [-900 * number for number in range(500)]
 
 
+def test_first_frame_has_flat_bars() -> None:
+    """The first frame of a quiet pair has no holes."""
+    [found] = ask(connect(), wish("ALGOUSD"), AROUND)
+    times = opens(found["changes"])
+    assert {late - early for late, early in pairwise(times)} == {60}
+
+
 def test_update_as_recorded() -> None:
     """An update has one row, which is the bar."""
     talk = connect()
