@@ -4,7 +4,8 @@
   subscriptions of different intervals never share a connection, and the adapter remembers what it
   asked for. A candle of a market that was not asked for is an error, not a guess.
 * Rows run open, CLOSE, high, low over both transports. Over the socket the market stands last.
-* Intervals are seconds over WebSocket and words over REST. A month has no fixed seconds: polled.
+* Intervals are seconds over WebSocket and words over REST. The socket has fewer of them (those
+  that ccxt names); ``3m 2h 6h 12h 3d 1M`` are polled.
 * One market a message. No way to leave a channel is known: the connection is replaced.
 * REST hides its errors behind ``success: false``; without known codes, such a reply with HTTP 200
   is asked again.
@@ -33,7 +34,7 @@ from connectors.plain import (
     keys, no_object, oldest_first, parts,
 )  # fmt: skip
 
-STREAMED = "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w"  # ccxt, 2026-09
+STREAMED = "1m 5m 15m 30m 1h 4h 8h 1d 1w"  # ccxt's own list for the socket, 2026-09
 ROW, MARKET = itemgetter(0, 1, 3, 4, 2, 5, 6), 7  # of all columns: a short row is none
 
 
@@ -94,7 +95,7 @@ class WhiteBitSpot(PlainAdapter):
         return CandleData(*ROW(row), channel=channel)
 
     rest_url = "https://whitebit.com/api/v1/public/kline"
-    rest_intervals = codes(f"{STREAMED} 1M")
+    rest_intervals = codes("1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M")  # ccxt, 2026-09
     rest_path = ("result",)
     query = Query("market", "interval", "start", "end", "limit", time=in_seconds)
     page = 1439  # and one more, of 1440 at most

@@ -174,11 +174,13 @@ def test_a_window_fits_whether_start_is_included_or_not() -> None:
     assert (request.start, request.limit) == (1_789_999_980, 1439)
 
 
-def test_months_are_polled() -> None:
-    """A month has no fixed number of seconds."""
-    assert WhiteBitSpot().transport("1M") == "rest"
-    assert "1M" in WhiteBitSpot().get_rest_supported_intervals()
-    assert WhiteBitSpot().transport("1w") == "websocket"
+def test_what_the_socket_lacks_is_polled() -> None:
+    """The socket would refuse these intervals, as months, which have no fixed seconds."""
+    adapter = WhiteBitSpot()
+    polled = [it for it in adapter.get_supported_intervals() if adapter.transport(it) == "rest"]
+
+    assert polled == ["3m", "2h", "6h", "12h", "3d", "1M"]
+    assert set(polled) <= set(adapter.get_rest_supported_intervals())
 
 
 @pytest.mark.parametrize(
