@@ -319,6 +319,9 @@ class Cryptocom(Dialect):
         return HttpReply(refusal.body, 429, retry_header(retry_after))
 
 
+_EXPIRY = 1_798_185_600_000  # 2026-12-25T08:00Z
+
+
 def _instruments(world: World) -> list[dict[str, object]]:
     rows = [
         _instrument(listing, "CCY_PAIR", tradable=world.market.trades(name))
@@ -331,7 +334,7 @@ def _instruments(world: World) -> list[dict[str, object]]:
     return [
         *rows,
         {**perpetual, **contract, "symbol": "BTCUSD-PERP"},
-        {**dated, **contract, "symbol": "BTCUSD-261225"},
+        {**dated, **contract, "symbol": "BTCUSD-261225", "expiry_timestamp_ms": _EXPIRY},
     ]
 
 
