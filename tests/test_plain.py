@@ -32,6 +32,7 @@ from connectors.plain import Columns, Envelope, Listing, PlainAdapter, Query, Sp
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "new-exchange.md"
 ROW = [60, 1, 3, 0.5, 2, 10, 20]
+OBJECT = dict(zip("tohlcvq", ROW, strict=True))
 CANDLE = CandleData(60, 1, 3, 0.5, 2, 10, 20)
 
 
@@ -117,49 +118,80 @@ def test_nothing_separates_base_and_quote() -> None:
 # --- rows ---
 
 
-@pytest.mark.parametrize("row", [ROW, dict(enumerate(ROW))])
-def test_columns_are_in_the_order_of_a_candle(row: Any) -> None:
+def test_columns_are_in_the_order_of_a_candle() -> None:
     """Lists and objects are read alike, in the order that was told."""
-    assert CandleData(*Columns(0, 1, 2, 3, 4, 5, 6).read(row)) == CANDLE
-    assert Columns(6, 5, 4, 3, 2, 1).read(row) == (20, 10, 2, 0.5, 3, 1)
+    assert CandleData(*Columns(0, 1, 2, 3, 4, 5, 6).read(ROW)) == CANDLE
+    assert CandleData(*Columns(*"tohlcvq").read(OBJECT)) == CANDLE
+    assert Columns(6, 5, 4, 3, 2, 1).read(ROW) == (20, 10, 2, 0.5, 3, 1)
+    assert Columns(*"qvclho").read(OBJECT) == (20, 10, 2, 0.5, 3, 1)
 
 
 @pytest.mark.parametrize(
     ("keys", "rest"),
     [
-        ((), ()),
-        ((6,), (20,)),
-        ((None, 6), (None, 20)),
-        ((6, None, 5), (20, None, 10)),
-        ((None, None, None, 6), (None, None, None, 20)),
-        ((7,), (None,)),
-        ((None, 7), (None, None)),
-        ((6, 7, 5), (20, None, 10)),
+        ("", ()),
+        ("q", (20,)),
+        ((None, "q"), (None, 20)),
+        (("q", None, "v"), (20, None, 10)),
+        ((None, None, None, "q"), (None, None, None, 20)),
+        ("x", (None,)),
+        ((None, "x"), (None, None)),
+        ("qxv", (20, None, 10)),
     ],
 )
 def test_figures_that_are_not_sent_are_none(keys: Any, rest: Any) -> None:
-    """A gap is None, and so is an optional figure that a row lacks."""
-    read = Columns(0, 1, 2, 3, 4, 5, *keys).read(ROW)
-
-    assert read == (*ROW[:6], *rest)
+    """A gap is None, and so is an optional figure that an object lacks."""
+    assert (*ROW[:6], *rest) == Columns(*"tohlcv", *keys).read(OBJECT)
 
 
-@pytest.mark.parametrize("missing", range(6))
-@pytest.mark.parametrize("more", [(), (6,), (None, 6)])
-def test_half_a_row_is_no_candle(missing: int, more: Any) -> None:
+@pytest.mark.parametrize(
+    ("keys", "rest"), [((None, 6), (None, 20)), ((6, 7), (20, None)), ((None, 7), (None, None))]
+)
+def test_figures_that_an_older_list_lacks_are_none(keys: Any, rest: Any) -> None:
+    """A gap is None, and so is an optional figure behind the end of a list of the older kind."""
+    assert (*ROW[:6], *rest) == Columns(0, 1, 2, 3, 4, 5, *keys, shortest=7).read(ROW)
+
+
+@pytest.mark.parametrize("missing", "tohlcv")
+@pytest.mark.parametrize("more", ["", "q", (None, "q")])
+def test_half_a_row_is_no_candle(missing: str, more: Any) -> None:
     """Each of time, open, high, low, close and volume is needed."""
-    row = dict(enumerate(ROW))
-    del row[missing]
+    row = {key: value for key, value in OBJECT.items() if key != missing}
 
     with pytest.raises(KeyError):
-        Columns(0, 1, 2, 3, 4, 5, *more).read(row)
+        Columns(*"tohlcv", *more).read(row)
+
+
+@pytest.mark.parametrize("keys", [(0, 1, 2, 3, 4, 6), (5, 4, 3, 2, 1, 0, 6), (0, 1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("missing", range(7))
+def test_a_list_that_lacks_a_column_is_no_candle(keys: Any, missing: int) -> None:
+    """What stood behind the missing column would be read in its place."""
+    row = [*ROW[:missing], *ROW[missing + 1 :]]
+
+    with pytest.raises(ValueError, match="a row of 6 columns cannot be read, it has 7 or more"):
+        Columns(*keys).read(row)
+
+
+@pytest.mark.parametrize("length", range(10))
+@pytest.mark.parametrize("shortest", [6, 7, 8, 9])
+def test_a_list_is_as_long_as_was_told_or_longer(length: int, shortest: int) -> None:
+    """Columns that are not read count, too; one that is added at the end harms nothing."""
+    row, columns = [*range(length)], Columns(0, 1, 2, 3, 4, 5, 6, shortest=shortest)
+
+    if length < shortest:
+        with pytest.raises(ValueError, match=f"of {length} columns .+ it has {shortest} or more"):
+            columns.read(row)
+    else:
+        assert columns.read(row) == (0, 1, 2, 3, 4, 5, 6 if length > 6 else None)
 
 
 @pytest.mark.parametrize("row", [None, 7, [], "row", "1700000000"])
 def test_what_is_no_row_is_no_candle(row: Any) -> None:
     """A row of another shape raises."""
-    with pytest.raises((TypeError, LookupError)):
+    with pytest.raises((TypeError, ValueError)):
         Columns(0, 1, 2, 3, 4, 5, None, 6).read(row)
+    with pytest.raises((TypeError, LookupError)):
+        Columns(*"tohlcv", None, "q").read(row)
 
 
 def test_rows_of_columns() -> None:

@@ -50,7 +50,7 @@ class _Binance(PlainAdapter):
     anchors = {"3d": None}  # weeks open on Monday (recorded)
     # Both bounds include, on the open time.
     query = Query("symbol", "interval", "startTime", "endTime", "limit")
-    rest_columns = Columns(0, 1, 2, 3, 4, 5, 7, 8, 9, 10)
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 7, 8, 9, 10, shortest=12)
     page = 1000  # rest-api.md, klines, 2026-07: default 500, max 1000
     weights: ClassVar[Mapping[int, float]] = SPOT_WEIGHTS
     listing = Listing(
@@ -167,7 +167,7 @@ class BinanceCoinM(BinancePerpetual):
     ws_url = "wss://dstream.binance.com/ws"
     ws_columns = Columns("t", "o", "h", "l", "c", "q", None, "n", "Q")
     rest_url = "https://dapi.binance.com/dapi/v1/klines"
-    rest_columns = Columns(0, 1, 2, 3, 4, 7, None, 8, 10)
+    rest_columns = Columns(0, 1, 2, 3, 4, 7, None, 8, 10, shortest=12)
     spelling = Spelling(suffix="_PERP")
     listing = replace(_Binance.listing, status="contractStatus", size="contractSize", inverse=True)
     limits = replace(

@@ -108,7 +108,7 @@ class DeribitPerpetual(PlainAdapter):
     )
     page = 2000  # of 5000 (ccxt)
     envelope = Envelope(_said, refused=[-32602], slow=[10028])
-    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6, shortest=6)  # the cost may be missing
     listing = Listing(
         url="get_instruments", weight=5,  # 1 a second (2026-09)
         params={"kind": "future", "expired": "false"}, rows=("result",), symbol="instrument_name",

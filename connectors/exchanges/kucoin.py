@@ -188,7 +188,7 @@ class KuCoinPerpetual(_KuCoin):
 
     rest_url = "https://api-futures.kucoin.com/api/v1/kline/query"
     rest_intervals = codes_in_minutes("1m 5m 15m 30m 1h 2h 4h 8h 12h 1d 1w")
-    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6, shortest=6)  # six before 2025
     query = Query("symbol", "granularity", "from", "to")
     page = 200
     listing = Listing(url="/api/v1/contracts/active", weight=10, rows=("data",))

@@ -17,27 +17,45 @@ class Columns:
     Time, open, high, low, close, volume; then, as far as they are sent, quote volume, trades,
     taker base, taker quote, with None for a gap. ``read(row)`` gives the values, to be unpacked
     into CandleData: LookupError where one of the first six is missing, None for another.
+
+    A list that lacks a column would be read shifted: ValueError for one of fewer than ``shortest``.
+    That is as far as the indices reach, unless it is told: more where columns follow that are not
+    read, fewer where older rows end sooner. A longer one is read: columns are added at the end.
     """
 
     __slots__ = ("read",)
 
-    def __init__(self, *keys: Code | None) -> None:
-        self.read: Callable[[Any], tuple[Any, ...]] = _reader(keys)  # not a method: that is slower
+    def __init__(self, *keys: Code | None, shortest: int | None = None) -> None:
+        reach = max((key + 1 for key in keys if isinstance(key, int)), default=0)
+        # Not a method: that is slower.
+        self.read: Callable[[Any], tuple[Any, ...]] = _reader(
+            keys, reach if shortest is None else shortest
+        )
 
 
-def _reader(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
+def _reader(keys: Sequence[Code | None], shortest: int) -> Callable[[Any], tuple[Any, ...]]:
     whole = _with_gaps(keys) if None in keys else itemgetter(*keys)
-    needed, optional = itemgetter(*keys[:6]), keys[6:]
+    partly = _as_far_as_sent(keys)
 
     def read(row: Any) -> tuple[Any, ...]:
         if type(row) is str:  # its characters would be figures
             raise TypeError(f"text instead of a row: {row[:200]!r}")
+        if len(row) < shortest:
+            raise ValueError(
+                f"a row of {len(row)} columns cannot be read, it has {shortest} or more: "
+                f"{str(row)[:200]}"
+            )
         try:
             return whole(row)
         except LookupError:
-            return (*needed(row), *(_value_or_none(row, key) for key in optional))
+            return partly(row)
 
     return read
+
+
+def _as_far_as_sent(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
+    needed, optional = itemgetter(*keys[:6]), keys[6:]
+    return lambda row: (*needed(row), *(_value_or_none(row, key) for key in optional))
 
 
 def _with_gaps(keys: Sequence[Code | None]) -> Callable[[Any], tuple[Any, ...]]:
