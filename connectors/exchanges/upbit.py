@@ -9,7 +9,8 @@
 * Frames are binary, with plain JSON inside. ``candle_date_time_utc`` is the open time and bears no
   zone; ``timestamp`` is the last trade's.
 * REST has no lower bound: so many rows before ``to``, which is excluded, newest first. Bars without
-  trades are absent (recorded), so a page may reach back far beyond what was asked for.
+  trades are absent (recorded), so a page may reach back far beyond what was asked for: such rows
+  are dropped, and a page of nothing else says that there were no trades.
 * UNKNOWN: channels of minutes (documented lately: polled); where weeks begin (learned); whether
   bars without trades are streamed; how late a bar's last frame comes (5 s is a guess); heartbeats
   (we send protocol pings); the list of instruments (pairs are spelled by the rule); the limits of
@@ -24,7 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.adapter import (
-    Limits, Message, Parsed, QuietBars, Rate, Refused,
+    Limits, Message, Parsed, QuietBars, Rate, Refused, RestAnswer, RestReply, RestRequest, Rows,
 )  # fmt: skip
 from connectors.model import CandleData
 from connectors.plain import Columns, Envelope, PlainAdapter, Query, codes, in_iso, no_object, parts
@@ -112,3 +113,9 @@ class UpbitSpot(PlainAdapter):
     rest_columns = CANDLE
     page = 200
     envelope = Envelope(_said)  # names of errors are UNKNOWN: the status tells what they mean
+
+    def read_rest_reply(self, reply: RestReply, request: RestRequest) -> RestAnswer:
+        answer = super().read_rest_reply(reply, request)
+        if not isinstance(answer, Rows):
+            return answer
+        return Rows([candle for candle in answer.candles if candle.timestamp >= request.start])

@@ -152,6 +152,20 @@ def test_a_window_has_an_upper_bound_alone(interval: str, path: str, step: int) 
     assert request.params == {"market": "KRW-BTC", "to": "2026-09-22T00:00:00Z", "count": 2}
 
 
+def test_rows_before_the_window_are_dropped() -> None:
+    """A page without trades brings older rows only: it is an answer, and one of no rows."""
+    asked = UpbitSpot().rest_request("BTC-KRW", "1m", 1_789_999_980, 1_790_000_100, 2, NOW)
+    rows = [bar(candle_date_time_utc=f"2026-09-21T14:{it}:00") for it in ("13", "12", "10")]
+
+    def read(*replied: object) -> list[int]:
+        answer = UpbitSpot().read_rest_reply(RestReply(200, {}, orjson.dumps(replied)), asked)
+        assert isinstance(answer, Rows)
+        return [candle.timestamp for candle in answer.candles]
+
+    assert read(*rows) == [1_789_999_980]
+    assert read(*rows[1:]) == []
+
+
 def test_only_seconds_are_streamed() -> None:
     """Minutes are polled, weeks are learned, days are known."""
     adapter = UpbitSpot()
