@@ -26,7 +26,6 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from operator import itemgetter
 from typing import Any, ClassVar
 
 from connectors.adapter import (
@@ -102,15 +101,12 @@ class _Bybit(PlainAdapter):
 
     rest_url = "https://api.bybit.com/v5/market/kline"  # api.bytick.com, too (2026-07)
     rest_path = ("result", "list")
-    rest_row: ClassVar[itemgetter[Any]] = itemgetter(0, 1, 2, 3, 4, 5, 6)  # all of them
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
     page = 1000
     # Both bounds include; kline.mdx, 2026-07: default 200, max 1000.
     query = Query("symbol", "interval", "start", "end", "limit", fixed={"category": "spot"})
     # wrong symbol or interval; too many visits
     envelope = Envelope(keys("retCode", "retMsg"), [0], [10001], [10006], _until_reset)
-
-    def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
-        return CandleData(*self.rest_row(row))
 
     listing = Listing(  # instrument.mdx, 2026-07: only what is traded is listed
         url="instruments-info", params={"category": "spot"}, rows=("result", "list"),
@@ -176,7 +172,7 @@ class BybitInverse(_Bybit):
     name = "bybit_inverse"
     ws_url = "wss://stream.bybit.com/v5/public/inverse"
     ws_columns = Columns("start", "open", "high", "low", "close", "turnover", "volume")
-    rest_row = itemgetter(0, 1, 2, 3, 4, 6, 5)
+    rest_columns = Columns(0, 1, 2, 3, 4, 6, 5)
     query = replace(_Bybit.query, fixed={"category": "inverse"})
     listing = replace(
         _Bybit.listing,

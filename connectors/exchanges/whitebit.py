@@ -22,20 +22,19 @@ Sources: ccxt 4.5.64 alone (2026-09), with frames that it recorded in 2020 and 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any
 
 from connectors.adapter import (
-    Confirmed, Heartbeat, Limits, Message, Parsed, Rate, Refused, RestRequest,
+    Confirmed, Heartbeat, Limits, Message, Parsed, Rate, Refused,
 )  # fmt: skip
 from connectors.model import CandleData, Subscription
 from connectors.plain import (
-    Code, Envelope, PlainAdapter, Query, Spelling, codes, codes_in_seconds, in_seconds,
+    Code, Columns, Envelope, PlainAdapter, Query, Spelling, codes, codes_in_seconds, in_seconds,
     keys, no_object, oldest_first, parts,
 )  # fmt: skip
 
 STREAMED = "1m 5m 15m 30m 1h 4h 8h 1d 1w"  # ccxt's own list for the socket, 2026-09
-ROW, MARKET = itemgetter(0, 1, 3, 4, 2, 5, 6), 7  # of all columns: a short row is none
+ROW, MARKET = Columns(0, 1, 3, 4, 2, 5, 6), 7
 
 
 class WhiteBitSpot(PlainAdapter):
@@ -92,11 +91,12 @@ class WhiteBitSpot(PlainAdapter):
 
     def _candle(self, row: list[Any]) -> CandleData:
         channel = self.channel_of(row[MARKET], self._code_of[row[MARKET]])
-        return CandleData(*ROW(row), channel=channel)
+        return CandleData(*ROW.read(row), channel=channel)
 
     rest_url = "https://whitebit.com/api/v1/public/kline"
     rest_intervals = codes("1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w 1M")  # ccxt, 2026-09
     rest_path = ("result",)
+    rest_columns = ROW
     query = Query("market", "interval", "start", "end", "limit", time=in_seconds)
     page = 1439  # and one more, of 1440 at most
     envelope = Envelope(keys("success", "message"), good=[True])
@@ -105,6 +105,3 @@ class WhiteBitSpot(PlainAdapter):
         self, trading_pair: str, interval: str, start_time: int, end_time: int, limit: int
     ) -> dict[str, Code]:
         return super().get_rest_params(trading_pair, interval, start_time - 1, end_time, limit + 1)
-
-    def rest_candle(self, row: Any, request: RestRequest | None) -> CandleData:
-        return CandleData(*ROW(row))
