@@ -70,6 +70,7 @@ class _Bitget(PlainAdapter):
     ws_url = "wss://ws.bitget.com/v2/ws/public"
     heartbeat = Heartbeat("message", every=20, silence=60)  # every 30 s or sooner
     ping = "ping"
+    ws_columns: ClassVar[Columns] = Columns(0, 1, 2, 3, 4, 5, 6, shortest=8)
 
     def control(self, verb: str, channels: Sequence[str], request_id: int, now: float) -> Message:
         named = [
@@ -92,7 +93,7 @@ class _Bitget(PlainAdapter):
         if name == "kline":  # v3
             columns, channel = V3_ROW, f"candle{arg['interval']}:{arg['symbol']}"
         else:
-            columns, channel = self.rest_columns, f"{name}:{arg['instId']}"
+            columns, channel = self.ws_columns, f"{name}:{arg['instId']}"
         read, rows, at = columns.read, data["data"], data.get("ts")
         return oldest_first([CandleData(*read(it), channel=channel, event_time=at) for it in rows])
 
@@ -120,7 +121,7 @@ class _Bitget(PlainAdapter):
         return (f"{arg['channel']}:{arg['instId']}",) if ours else ()
 
     rest_path = ("data",)
-    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)
+    rest_columns = ws_columns
     # no such symbol, bad granularity, verification failed, bad limit (recorded 2023-08, 2026-09)
     envelope = Envelope(
         keys("code", "msg"), good=["00000"], refused=["40034", "400171", "400172", "40053"]
@@ -162,6 +163,7 @@ class BitgetPerpetual(_Bitget):
     name = "bitget_perpetual"
     inst_type = "USDT-FUTURES"
     recent_days = 89  # the span of a request, then, too
+    rest_columns = Columns(0, 1, 2, 3, 4, 5, 6)  # without that of USDT
     rest_url = "https://api.bitget.com/api/v2/mix/market/candles"
     rest_intervals = {**codes("3m 2h=2H"), **STREAMED}
     query = replace(BitgetSpot.query, fixed={"limit": 200, "productType": inst_type})
