@@ -16,6 +16,7 @@ from rich.console import Console
 from connectors import __version__, exchanges
 from connectors.clock import Clock
 from connectors.commands.auditing import audit
+from connectors.commands.checking import check
 from connectors.commands.conformance import conformance
 from connectors.commands.coverage import coverage
 from connectors.commands.demo import Demo
@@ -237,6 +238,7 @@ main.add_command(plan)
 main.add_command(coverage)
 main.add_command(audit)
 main.add_command(conformance)
+main.add_command(check)
 
 if __name__ == "__main__":
     main()

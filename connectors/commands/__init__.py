@@ -14,4 +14,8 @@ audit       pure: what lies in Kafka compared with what REST says
 auditor     reads both sides of an audit
 auditing    candles audit
 conformance candles conformance
+check       pure: what was seen of an exchange, held against its adapter
+recorder    frames and replies as items
+checker     looks at an exchange for a short while
+checking    candles check
 """

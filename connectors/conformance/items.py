@@ -28,6 +28,8 @@ FIGURES: Final = {
 }
 """Key of an item's candle -> attribute of CandleData."""
 
+ASKED: Final = ("interval", "start", "end", "limit", "now")
+"""What is asked of ``rest_request`` beside the pair."""
 CANDLE_KEYS: Final = ("open_time_ms", "interval", "closed", *FIGURES)
 
 
@@ -48,6 +50,8 @@ class Item:
     contract_size: str | None = None
     trading_pair: str | None = None
     """Optional in a file, for frames from which it cannot be told."""
+    asked: dict[str, Any] | None = None
+    """Optional, of rest_candles: what ``rest_request`` was asked for, by the words of ASKED."""
     binary: bytes | None = field(default=None, repr=False)
 
     @property
@@ -83,6 +87,8 @@ def read(path: Path) -> Item:
     missing += [] if {"frame", "frame_base64"} & raw.keys() else ["frame or frame_base64"]
     for candle in raw.get("candles") or ():
         missing += [f"{key} of a candle" for key in CANDLE_KEYS if key not in candle]
+    asked = raw.get("asked")
+    missing += [] if asked is None else [f"{key} of asked" for key in ASKED if key not in asked]
     if missing:
         raise UsageError(f"{path} is no item: it lacks {', '.join(dict.fromkeys(missing))}")
     known = {key: raw[key] for key in raw.keys() & Item.__dataclass_fields__.keys()}

@@ -32,7 +32,7 @@ from connectors.adapter import (
 )
 from connectors.conformance.advice import fail, listed, require
 from connectors.conformance.contract import NOW, demand_opening
-from connectors.conformance.items import FIGURES, Item, items_of
+from connectors.conformance.items import ASKED, FIGURES, Item, items_of
 from connectors.conformance.messages import (
     Leaf,
     differences,
@@ -396,8 +396,8 @@ def _check_tied(adapter_class: AdapterClass, parsed: Confirmed | Refused, item: 
         item,
     )
     adapter = prepared(adapter_class, item)
-    known = {adapter.channel(each) for each in asked(adapter, item)}
-    known = known or {adapter.channel(each) for each in _possible(adapter, item)}
+    told = [] if isinstance(parsed, Refused) else asked(adapter, item)  # a symbol may be refused
+    known = {adapter.channel(each) for each in told or _possible(adapter, item)}
     text = orjson.dumps(item.frame).decode()
     of_others = not any(channel in text for channel in known)
     if of_others and all(channel in text for channel in parsed.channels):
@@ -501,6 +501,9 @@ def request_of(adapter: ExchangeAdapter, item: Item) -> RestRequest:
 
 
 def _requests(adapter: ExchangeAdapter, item: Item) -> Iterator[RestRequest]:
+    if item.asked is not None:
+        yield adapter.rest_request(pair_for(adapter, item), *(item.asked[key] for key in ASKED))
+        return
     offered = adapter.get_rest_supported_intervals()
     told = list(dict.fromkeys(candle["interval"] for candle in item.candles or ()))
     for pair in pairs_in(adapter, item) or [pair_for(adapter, item)]:
@@ -663,7 +666,7 @@ def check_instruments(adapter_class: AdapterClass, item: Item) -> None:
 
 def _check_row(adapter: ExchangeAdapter, row: Instrument, numbers: set[float], item: Item) -> None:
     require(
-        re.fullmatch(r"[A-Z0-9][A-Z0-9._$]*-[A-Z0-9][A-Z0-9._$]*", row.trading_pair)
+        re.fullmatch(r"[^\s:a-z-]+-[^\s:a-z-]+", row.trading_pair)
         and row.symbol.lower() in item.text.lower(),
         "trading_pair BASE-QUOTE in upper case and the symbol of the list",
         row,

@@ -32,7 +32,7 @@ from connectors.adapter import (
 )
 from connectors.conformance import contract, wire
 from connectors.conformance.advice import NotApplicable, NotConforming
-from connectors.conformance.items import Item, evidence, items_of
+from connectors.conformance.items import ASKED, Item, evidence, items_of
 from connectors.model import CandleData, Grid, Instrument
 
 from . import toy_items
@@ -566,3 +566,27 @@ def test_a_refusal_may_name_another_channel() -> None:
     wire.check_refused(
         broken(parse_ws_message=gives(refused)), _item("17-error-of-another-channel")
     )
+
+
+def test_a_refusal_may_name_other_intervals_of_its_pair() -> None:
+    """A symbol that is refused is refused for every interval, whatever was asked for."""
+    channels = tuple(f"candles:BTC_USDT:{interval}" for interval in ("1m", "1h"))
+    item = replace(_item("11-error"), request=toy_items.SUBSCRIBE, trading_pair="BTC-USDT")
+    told = Refused("unknown topic nope", "8", channels)
+    wire.check_refused(broken(parse_ws_message=gives(told)), item)
+
+
+def test_a_pair_may_be_written_in_any_script() -> None:
+    """Lists have names that are not Latin; capitals alone are demanded."""
+    item = replace(_item("41-instruments"), frame={"list": [{"symbol": "龙_USDT", "size": 1}]})
+    wire.check_instruments(Toy, item)
+
+
+def test_what_was_asked_is_asked_again() -> None:
+    """Where an item says what ``rest_request`` was asked for, the request is made of that."""
+    asked = dict(zip(ASKED, ("1h", 1_790_000_000, 1_790_010_800, 3, 1_790_010_801.5), strict=True))
+    request = {"method": "GET", "url": toy_items.REST["url"], "params": {"interval": "1h"}}
+    item = replace(_item("20-rest"), asked=asked, request=request, candles=None)
+    made = wire.request_of(Toy(), item)
+
+    assert (made.interval, made.start, made.end, made.limit) == tuple(asked[it] for it in ASKED[:4])

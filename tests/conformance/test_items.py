@@ -29,6 +29,7 @@ def written(path: Path, item: Any) -> Path:
         ("[]", "cannot be read as an item"),
         ({**GOOD, "kind": None}, "it lacks kind"),
         ({"market": "toy_spot", "kind": "ws_other"}, "it lacks frame or frame_base64"),
+        ({**GOOD, "asked": {"start": 1}}, "lacks interval of asked, end of asked"),
         ({**GOOD, "frame_base64": "?"}, "cannot be read as an item"),
         ({**GOOD, "candles": [{"open": "1"}]}, "lacks open_time_ms of a candle, interval of a"),
     ],
