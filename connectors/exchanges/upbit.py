@@ -7,7 +7,8 @@
 * An error names nothing, and one bad code may sink all: codes that have not delivered are left out
   of the next messages, until they are asked for again.
 * Frames are binary, with plain JSON inside. ``candle_date_time_utc`` is the open time and bears no
-  zone; ``timestamp`` is the last trade's.
+  zone. ``timestamp`` is the last trade's, which of a snapshot may be long ago: it is no event time,
+  for clocks are compared by those.
 * REST has no lower bound: so many rows before ``to``, which is excluded, newest first. Bars without
   trades are absent (recorded), so a page may reach back far beyond what was asked for: such rows
   are dropped, and a page of nothing else says that there were no trades.
@@ -99,8 +100,8 @@ class UpbitSpot(PlainAdapter):
         kind = data["type"] if "code" in data else data.get("type")
         if not str(kind).startswith("candle."):
             return None
-        channel, at = f"{kind}:{data['code']}", data.get("timestamp")
-        candle = CandleData(*CANDLE.read(data), channel=channel, event_time=at)
+        channel = f"{kind}:{data['code']}"
+        candle = CandleData(*CANDLE.read(data), channel=channel)
         self._delivering.add(channel)
         return [candle]
 
