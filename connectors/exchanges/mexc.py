@@ -14,9 +14,10 @@ Contracts:
 
 * One channel a message. A confirmation names neither contract nor interval: it belongs to the
   oldest request. A refusal names the contract in its text, and so refuses all its intervals.
-* ``q`` counts contracts, base = q x contractSize. Margined in coin, contracts are quote units and
-  ``a`` is the base volume (it agrees with the recorded prices; held against them in each candle,
-  for REST was never seen). The pair is named as the symbol is (``1000BONK-USDT``).
+* ``q`` counts contracts, base = q x contractSize. Margined in coin, contractSize is in quote units,
+  so that gives the quote volume, and ``a`` is the base volume (it agrees with the recorded prices;
+  held against them in each candle, for REST was never seen). The pair is named as the symbol is
+  (``1000BONK-USDT``).
 * Without ``interval`` an unsubscribe may end all of a contract's; it is sent, as ccxt does.
 * ``o`` may continue the last close instead of the first trade, on the stream as over REST.
 * REST has lists by column, seconds, the symbol in the path, and errors within HTTP 200. Whether
@@ -240,7 +241,7 @@ class MexcPerpetual(_Mexc):
         high, low, contracts, base = (float(figures[column]) for column in (2, 3, 5, 6))
         if not 0.99 * low * base <= contracts * worth <= 1.01 * high * base:
             raise ValueError(f"{symbol}: {contracts} contracts cannot be {base} base coins")
-        return (*figures[:5], base)
+        return (*figures[:5], base, contracts * worth)
 
     rest_url = "https://api.mexc.com/api/v1/contract/kline/{symbol}"
     rest_intervals = _Mexc.ws_intervals
