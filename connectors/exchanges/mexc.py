@@ -8,7 +8,8 @@ Spot:
   request without an id, and some rejections, bear the id 0, which names no request.
 * How a message of several channels is answered is UNKNOWN: one channel a message. 30 a connection.
 * REST wants both times and spells 1h as ``60m``. It gives 500 rows a request, though its docs say
-  1000. Whether it has any older than the newest 500 is disputed. 8h is not there.
+  1000. Whether it has any older than the newest 500 is disputed.
+* Not offered: 8h. REST does not have it, so nothing could tell its last figures or fill a hole.
 
 Contracts:
 
@@ -92,6 +93,7 @@ class MexcSpot(_Mexc):
         rest=(Rate(500, 10),),
     )  # fmt: skip
     ws_url = "wss://wbs-api.mexc.com/ws"
+    ws_intervals = {ours: code for ours, code in _Mexc.ws_intervals.items() if ours != "8h"}
     verbs = ("SUBSCRIPTION", "UNSUBSCRIPTION")
     ping = {"method": "PING"}
     ws_columns = Columns(

@@ -262,6 +262,14 @@ def test_requests():
     assert not MexcSpot().grid("1w").known
 
 
+@pytest.mark.parametrize("adapter", [MexcSpot(), MexcPerpetual()])
+def test_what_is_streamed_can_be_read_again(adapter: MexcSpot | MexcPerpetual):
+    """No frame flags a close, so REST has to confirm it: spot's 8h, which it lacks, is no offer."""
+    streamed, read_again = adapter.ws_intervals, adapter.rest_intervals
+
+    assert streamed.keys() == read_again.keys()
+
+
 @pytest.mark.parametrize(
     ("adapter", "body", "status", "expected"),
     [
