@@ -8,7 +8,8 @@
   every kind (computed for quantos, with long tails).
 * Only closed bins are sent, each once, soon after the turn: so whatever comes is closed. The first
   frame, ``partial``, has the last closed one. How late they come is UNKNOWN: 5 s is a guess.
-* An error quotes the whole request and names its topic in words at best; there are no ids.
+* An error quotes the whole request and names its topic in words at best; there are no ids. Where
+  the words fit several topics, none is named, and the request is split.
 * We ping with the bare text ``ping``; the answer ``pong`` is no JSON either.
 * Bins without trades are in REST (average price null); on the stream by one source.
 * UNKNOWN: what an unknown symbol is told; topics a connection, messages a second, connections a
@@ -127,11 +128,12 @@ class BitmexPerpetual(PlainAdapter):
 
 
 def _refused(data: dict[str, Any]) -> Refused:
-    """The topics that the text names; where we are too fast, all of the request."""
+    """The one topic that the text names; where we are too fast, all of the request."""
     reason, args = str(data["error"]), (data.get("request") or {}).get("args") or []
     topics = [args] if isinstance(args, str) else args
+    if data.get("status") == SLOW:
+        return Refused(reason, channels=tuple(topics))
     words = set(re.findall(r"\w+", reason))
-    named = [topic for topic in topics if words & set(topic.split(":"))]
-    if len(topics) == 1 or data.get("status") == SLOW:
-        named = topics
-    return Refused(reason, channels=tuple(named))
+    fits = {topic: len(words & set(topic.split(":"))) for topic in topics}
+    best = [topic for topic in fits if fits[topic] == max(fits.values())]
+    return Refused(reason, channels=tuple(best) if len(best) == 1 else ())

@@ -159,7 +159,8 @@ def test_confirmations_come_by_topic() -> None:
     [
         ("Unknown table: tradeBin5dm", 400, ["tradeBin1m:A", "tradeBin5dm:A"], ["tradeBin5dm:A"]),
         ("Unknown symbol XY", 400, ["tradeBin1m:A", "tradeBin1m:XY"], ["tradeBin1m:XY"]),
-        ("tradeBin1m:B is wrong", 400, ["tradeBin5m:A", "tradeBin1m:B"], ["tradeBin1m:B"]),
+        ("Unknown table: tradeBin1m", 400, ["tradeBin1m:A", "tradeBin1m:B", "tradeBin5m:A"], []),
+        ("tradeBin1m:B is wrong", 400, ["tradeBin1m:A", "tradeBin1m:B"], ["tradeBin1m:B"]),
         ("No.", 400, ["tradeBin1m:A"], ["tradeBin1m:A"]),
         ("No.", 400, "tradeBin1m:A", ["tradeBin1m:A"]),
         ("No.", 400, ["tradeBin1m:A", "tradeBin1m:B"], []),
@@ -168,7 +169,7 @@ def test_confirmations_come_by_topic() -> None:
     ],
 )
 def test_the_topic_of_a_refusal(error: str, status: int, args: Any, channels: list[str]) -> None:
-    """An error names its topic in words, or it is the only one, or it concerns all; else none."""
+    """An error names one topic in words, or it is the only one, or it concerns all; else none."""
     told = {"status": status, "error": error, "meta": {}, "request": {"args": args}}
 
     expected = Refused(error, channels=tuple(channels))
