@@ -77,7 +77,7 @@ def _pair(trading_pair: str, symbol: str, price: str, tick: str, lot: str, busy:
 _PERPETUALS = (
     _pair("BTC-USDC", "BTC", "97250", "1", "0.00001", 60),
     *listed("USDC", lambda base, _: base, lots={"SOL": "0.01"}, coins=COINS[1:]),
-    _pair("kPEPE-USDC", "kPEPE", "0.021450", "0.000001", "1", 18),
+    _pair("KPEPE-USDC", "kPEPE", "0.021450", "0.000001", "1", 18),
 )
 _DELISTED = {"szDecimals": 1, "name": "MATIC", "maxLeverage": 20, "marginTableId": 20}
 

@@ -348,6 +348,9 @@ def test_meta_as_recorded() -> None:
         assert rows_of[row["name"]]["szDecimals"] == row["szDecimals"]
     assert rows_of["ETH"]["isDelisted"] is True
     assert "kPEPE" in rows_of
+    assert around.market.symbols["kPEPE"].trading_pair == "KPEPE-USDC", (
+        "pairs have no small letters"
+    )
 
 
 def test_spot_meta_leads_to_pairs() -> None:
