@@ -7,7 +7,8 @@ Oddities that a client meets here:
 * A confirmation names nothing but the request's id. The market stands in the address, and the
   interval in `dataType` alone, in other words on spot (`1min`) than on swaps (`1m`).
 * A swap's frame has a single time.
-* REST: rows are lists of numbers on spot, objects of text on swaps.
+* REST: rows are lists of numbers on spot, objects of text on swaps. Counts of trades come over
+  spot's stream alone: a candle that was read over REST has none, and so the truth has none.
 
 What the card calls UNKNOWN or leaves out, and what is done here:
 
@@ -276,7 +277,7 @@ class Bingx(Dialect):
     def __init__(self, kind: Kind) -> None:
         self.market = kind.market
         self.listings = (*listed("USDT", "{}-{}".format), *kind.others)
-        self.figures = Figures(quote_volume=kind.spot, trades=kind.spot)
+        self.figures = Figures(quote_volume=kind.spot)
         self._kind = kind
 
     def connect(self, request: HttpRequest, world: World) -> Conversation | HttpReply:

@@ -141,6 +141,14 @@ def test_figures_are_the_bar(name: str) -> None:
 
 
 @EACH
+def test_truth_has_what_rows_tell(name: str) -> None:
+    """A figure that the stream alone tells is none of the truth's: rows of history lack it."""
+    figures, row = DIALECTS[name].figures, rows(name, limit=1)[0]
+    assert figures.quote_volume == (name == "bingx_spot")
+    assert not figures.trades, f"no count of trades is in {row}, so a polled candle has none"
+
+
+@EACH
 def test_rows_as_recorded(name: str) -> None:
     """Rows are lists of numbers on spot and objects of text on swaps, newest first."""
     found = rows(name, limit=3)
