@@ -75,7 +75,8 @@ class _BingX(PlainAdapter):
         topic, code = data.get("dataType") or "", str(data.get("code", 0))
         if code != "0":
             named = (topic,) if "@kline_" in topic else ()
-            return Refused(f"{data.get('msg')} (code {code})", request_id, named)
+            reason = data.get("msg") or "no reason was given"
+            return Refused(f"{reason} (code {code})", request_id, named)
         if data.get("data") is None and request_id:
             return Confirmed(request_id)
         return self._candles(topic, data["data"]) if "@kline_" in topic else None

@@ -64,6 +64,8 @@ def test_answers_name_their_request():
     assert Refused("bad (code 100400)", "4", (TOPIC,)) == adapter.parse_ws_message(refused)
     del refused["dataType"]
     assert Refused("bad (code 100400)", "4") == adapter.parse_ws_message(refused)
+    unexplained = {"code": 100400, "msg": "", "timestamp": 1696245808833}
+    assert Refused("no reason was given (code 100400)") == adapter.parse_ws_message(unexplained)
 
 
 def test_what_is_on_the_stream():
