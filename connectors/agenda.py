@@ -124,7 +124,8 @@ class Agenda:
             case RestRefused(reason):
                 return self.failed(errand, reason, real, REFUSED)
             case RestSlowDown(reason, seconds):
-                return self.failed(errand, reason, real, self.slow_down(seconds, real))
+                self.slow_down(seconds, real)  # asks nothing of the exchange before that
+                return self.failed(errand, reason, real)
             case RestUnavailable(reason, blocked):
                 if blocked:
                     self._hush(real + BLOCKED)

@@ -298,7 +298,7 @@ def test_slow_down_hushes_everybody_of_the_exchange(told: float | None, wait: fl
     book = world.book("A-B")
     (errand,) = world.requests()
     assert world.answer(errand, RestSlowDown("too fast", told)) == "too fast"
-    assert book.failures == [(world.now, world.now + wait)]
+    assert book.failures == [(world.now, world.now)], "the budget is closed, for all alike"
     world.book("C-D")
     assert world.asked() == []
     assert world.due_in() == pytest.approx(wait)
