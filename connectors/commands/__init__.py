@@ -16,6 +16,7 @@ auditing    candles audit
 conformance candles conformance
 check       pure: what was seen of an exchange, held against its adapter
 recorder    frames and replies as items
+overhearing what goes in and out of one connection
 checker     looks at an exchange for a short while
 checking    candles check
 """

@@ -7,9 +7,7 @@ connection of its own, lest an exchange that ends it for that harm the others.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Final
 
@@ -17,7 +15,6 @@ from connectors.adapter import (
     Closing,
     Confirmed,
     ExchangeAdapter,
-    Message,
     Opening,
     Parsed,
     Ready,
@@ -33,6 +30,14 @@ from connectors.adapter import (
 from connectors.carrier import SHARE
 from connectors.clock import Clock, ExchangeClock
 from connectors.commands.check import Conversation, Reading, Seen, Stream, ended, grid_of, lags
+from connectors.commands.overhearing import (
+    Ear,
+    Heard,
+    asked_before,
+    overheard,
+    slug,
+    sort_of,
+)
 from connectors.commands.recorder import Recorder, Sort
 from connectors.conformance.items import ASKED
 from connectors.conformance.pairs import QUOTES, USUAL, spelling
@@ -44,7 +49,6 @@ from connectors.market import Pack, check_pair, pack
 from connectors.model import CandleData, Grid, Instrument, Subscription
 from connectors.offset import Offset
 from connectors.rest import Rest, date_of
-from connectors.session import Session
 from connectors.tasks import end, happens
 from connectors.websocket import converse
 
@@ -65,78 +69,6 @@ UNREADABLE: Final = 5
 """So many frames that cannot be read are told; one would do."""
 OTHERS: Final = 3
 """So many sorts of frames that mean nothing are kept as items."""
-
-
-@dataclass
-class Ear:
-    """What one connection's adapter makes of frames, and what it was asked to send."""
-
-    data: Any = None
-    parsed: Parsed = None
-    unpacked: str | bytes | None = None
-    asked: dict[str, tuple[tuple[str, ...], list[Message]]] = field(default_factory=dict)
-    since: dict[str, float] = field(default_factory=dict)
-    ping: Message | None = None
-    pings: int = 0
-
-    def request(self, request_id: str | None, channels: Sequence[str | None]) -> Message | None:
-        """The subscribe message that an answer or a candle belongs to, None where it is unsure."""
-        if request_id is not None:
-            found = [self.asked[request_id]] if request_id in self.asked else []
-        elif channels:
-            found = [each for each in self.asked.values() if channels[0] in each[0]]
-        else:
-            found = list(self.asked.values()) if len(self.asked) == 1 else []
-        for wanted, messages in reversed(found):
-            if len(messages) == 1:
-                return messages[0]
-            if channels and len(messages) == len(wanted) and channels[0] in wanted:
-                return messages[wanted.index(str(channels[0]))]
-        return None
-
-
-def overheard(adapter_class: type[ExchangeAdapter], ear: Ear) -> ExchangeAdapter:
-    """An adapter of this class that tells an ear what goes in and out.
-
-    It subscribes one channel a message, so that each answer is tied to its own.
-    """
-
-    class Overheard(adapter_class):  # type: ignore[valid-type,misc]  # known at run time only
-        limits = replace(adapter_class.limits, message_channels=1)
-
-        def parse_ws_message(self, data: Any) -> Parsed:
-            ear.data = data
-            ear.parsed = super().parse_ws_message(data)
-            return ear.parsed
-
-        def unpack_frame(self, frame: bytes) -> str | bytes:
-            ear.unpacked = super().unpack_frame(frame)
-            return ear.unpacked
-
-        def subscribe_messages(
-            self, channels: Sequence[str], request_id: int, now: float
-        ) -> list[Message]:
-            messages: list[Message] = super().subscribe_messages(channels, request_id, now)
-            ear.asked[str(request_id)] = tuple(channels), messages
-            return messages
-
-        def ping_message(self, request_id: int, now: float) -> Message:
-            ear.ping = super().ping_message(request_id, now)
-            ear.pings += 1
-            return ear.ping
-
-    return Overheard()
-
-
-class Heard(Session):
-    """A session that counts the control frames."""
-
-    controls = 0
-
-    def alive(self, now: float) -> None:
-        """A control frame came: the connection lives."""
-        self.controls += 1
-        super().alive(now)
 
 
 class Checker:
@@ -329,6 +261,8 @@ class Checker:
             talk.ended = "" if began < inf else "no connection in time"
         except ConnectorError as error:
             talk.ended = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the adapter's
+            talk.ended = f"the adapter fails: {error!r}"
         finally:
             if session is not None:  # but for control frames: there, the last one closes
                 _look_at(session, ear, streams, talk, self._local.real())
@@ -370,7 +304,7 @@ class Checker:
                 sort = self._candles(candles, streams, now)
             if sort is not None and self._recorder and not self._recorder.has(sort):
                 unpacked = ear.unpacked if binary else None
-                asked = _asked(ear, sort)
+                asked = asked_before(ear, sort)
                 self._recorder.frame(sort, message, unpacked, asked, trading_pair)
             return candles is None
 
@@ -391,7 +325,7 @@ class Checker:
         if times and now >= self._sample_at:
             self._sample_at = now + SAMPLE_SECONDS
             self._clock.offset.event(max(times) / 1000, self._local.market_at(now))
-        return _sort_of(stream.interval, candles) if stream else None
+        return sort_of(stream.interval, candles) if stream else None
 
     def _cannot_read(self, why: str) -> None:
         if len(self._seen.unreadable) < UNREADABLE:
@@ -401,9 +335,9 @@ class Checker:
         """Count what was no candle; the sort of item that it is."""
         match ear.parsed:
             case Confirmed(request_id, channels):
-                return Sort("ws_confirm", _slug(request_id or " ".join(channels)))
+                return Sort("ws_confirm", slug(request_id or " ".join(channels)))
             case Refused(_, request_id, channels):
-                return Sort("ws_error", _slug(request_id or " ".join(channels)))
+                return Sort("ws_error", slug(request_id or " ".join(channels)))
             case WSJSONRequest():
                 talk.theirs += 1
                 return Sort("ws_ping", "")
@@ -518,26 +452,3 @@ def _look_at(
         streams[channel].confirmed = True
     for rejected in session.rejected:
         streams[rejected.channel].refused = rejected.reason
-
-
-def _sort_of(interval: str, candles: Sequence[CandleData]) -> Sort:
-    """Frames of one interval are kept by what they say of closing, and of trades."""
-    states = {candle.closed for candle in candles}
-    said = "closed" if True in states else "open" if False in states else ""
-    quiet = "" if any(candle.volume for candle in candles) else "no-trades"
-    kind = "ws_candle" if len(candles) <= 2 else "ws_snapshot"
-    return Sort(kind, "-".join(filter(None, (interval, said, quiet))))
-
-
-def _asked(ear: Ear, sort: Sort) -> Message | None:
-    """What was sent before a frame of this sort came."""
-    match ear.parsed:
-        case list() as candles:
-            return ear.request(None, [candle.channel for candle in candles])
-        case Confirmed(request_id, channels) | Refused(_, request_id, channels):
-            return ear.request(request_id, channels)
-    return ear.ping if sort.kind == "ws_pong" else None
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40]

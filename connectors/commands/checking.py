@@ -19,7 +19,7 @@ from connectors.clock import Clock
 from connectors.commands.check import Fact, facts, merged, totals
 from connectors.commands.checker import Checker
 from connectors.commands.program import Signals, with_settings
-from connectors.commands.recorder import Recorder, require_empty
+from connectors.commands.recorder import Recorder, new_folder
 from connectors.commands.tables import console, table
 from connectors.errors import ConnectorError
 from connectors.model import Subscription
@@ -62,16 +62,14 @@ def check(
     adapter_class = exchanges.get(exchange)
     if pair is not None:
         Subscription.parse(f"{exchange}:{pair}:1m")
-    if save is not None:
-        require_empty(save, exchange)
+    place = None if save is None else new_folder(save, exchange)
     recorder = None if save is None else _recorder(adapter_class, settings)
     looking = _check(adapter_class, pair, seconds, settings, recorder)
     found = asyncio.run(Signals().over(looking))
     if found is None:
         raise ConnectorError("the check was interrupted before it could compare")
-    if recorder is not None and save is not None:
-        written = recorder.write(save)
-        click.echo(f"{written} items are in {save / exchange}", err=True)
+    if recorder is not None and place is not None:
+        click.echo(f"{recorder.write(place)} items are in {place}", err=True)
     if as_json:
         click.echo(orjson.dumps([asdict(each) for each in found], option=orjson.OPT_INDENT_2))
     else:

@@ -15,7 +15,7 @@ import orjson
 
 from connectors.adapter import Message, RestReply, RestRequest
 from connectors.conformance.pairs import spelled_in
-from connectors.errors import UsageError
+from connectors.errors import SetupError, UsageError
 
 LARGE: Final = 100_000
 """A longer list of instruments is cut down to a few rows."""
@@ -90,23 +90,29 @@ class Recorder:
         """Whether there is one of this sort."""
         return sort in self._items
 
-    def write(self, folder: Path) -> int:
-        """Write every item into its market's folder, which must be new or empty; how many."""
-        place = require_empty(folder, self._facts["market"])
+    def write(self, place: Path) -> int:
+        """Write every item into its market's folder; how many there are."""
         try:
-            place.mkdir(parents=True, exist_ok=True)
             ordered = sorted(self._items.items(), key=lambda it: KINDS.index(it[0].kind))
             for number, (sort, item) in enumerate(ordered, 1):
                 (place / f"{number:02}-{_name(sort)}.json").write_bytes(_text(item))
         except OSError as error:
-            raise UsageError(f"the items cannot be written to {place}: {error}") from None
+            raise SetupError(f"the items cannot be written to {place}: {error}") from None
         return len(ordered)
 
 
-def require_empty(folder: Path, market: str) -> Path:
-    """The market's folder; UsageError where it holds anything, lest old and new be mixed."""
+def new_folder(folder: Path, market: str) -> Path:
+    """The market's folder in this one, made; UsageError where it holds anything or cannot be had.
+
+    Old and new items are not to be mixed, and nobody is to look at an exchange for nothing.
+    """
     place = folder / market
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        empty = not any(place.iterdir())
+    except OSError as error:
+        raise UsageError(f"items cannot be written to {place}: {error}") from None
+    if not empty:
         raise UsageError(f"{place} is not empty: name another folder, or empty this one")
     return place
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from connectors import exchanges
 from connectors.adapter import ExchangeAdapter
 from connectors.commands.check import Fact, facts
 from connectors.commands.checker import Checker
-from connectors.commands.recorder import Recorder
+from connectors.commands.recorder import Recorder, new_folder
 from connectors.conformance import suite
 from connectors.conformance.items import evidence
 from connectors.endpoints import Endpoints
@@ -44,13 +45,13 @@ async def look(
         return facts(await checker.run())
 
 
-async def overstepped(sandbox: Sandbox, market: str) -> Any:
-    """Which limits of the market were overstepped."""
+async def journal(sandbox: Sandbox, market: str) -> Any:
+    """What the sandbox noted of the market."""
     async with (
         aiohttp.ClientSession(sandbox.url) as http,
         http.get("/-/journal", params={"market": market}) as reply,
     ):
-        return (await reply.json())["overstepped"]
+        return await reply.json()
 
 
 def failing(market: str, folder: Path) -> list[str]:
@@ -74,7 +75,7 @@ async def test_a_pretend_exchange_agrees_and_its_items_pass(market: str, tmp_pat
     recorder = Recorder(market, "made up", "the sandbox")
     async with Sandbox(port=0, speed=SPEED, seed=3, start=BEGIN) as sandbox:
         found = await look(sandbox, exchanges.get(market), recorder)
-        assert await overstepped(sandbox, market) == []
+        assert (await journal(sandbox, market))["overstepped"] == []
 
     assert [each for each in found if each.verdict == "differs"] == []
     agreeing = {each.name for each in found if each.verdict == "agrees"}
@@ -83,7 +84,7 @@ async def test_a_pretend_exchange_agrees_and_its_items_pass(market: str, tmp_pat
     read = [each.interval for each in found if each.name == "REST" and each.verdict == "agrees"]
     assert read == exchanges.get(market)().get_rest_supported_intervals()
 
-    assert recorder.write(tmp_path) > 5
+    assert recorder.write(new_folder(tmp_path, market)) > 5
     assert failing(market, tmp_path) == []
 
 
@@ -116,6 +117,61 @@ async def test_an_interval_that_is_not_offered_differs() -> None:
     verdicts = {interval: each.verdict for interval, each in streams.items()}
     assert verdicts == {"1m": "agrees", "7m": "differs", "1h": "agrees"}
     assert streams["7m"].seen.startswith("refused: ")
+
+
+async def test_without_a_list_a_pair_is_found_over_rest() -> None:
+    """An exchange that lists nothing is asked for the usual pairs until it has rows of one."""
+    nothing = lying("coinbase_exchange", listing=None)
+    async with Sandbox(port=0, speed=SPEED, seed=3, start=BEGIN) as sandbox:
+        found = await look(sandbox, nothing)
+
+    verdicts = {each.name: each.verdict for each in found if each.name in ("instruments", "REST")}
+    assert verdicts == {"instruments": "not seen", "REST": "agrees"}
+
+
+async def test_where_there_is_no_room_the_stranger_waits() -> None:
+    """With one connection allowed there is never a second; the unknown pair is asked for later."""
+    base = exchanges.get("okx_spot")
+    narrow = lying("okx_spot", limits=replace(base.limits, connections=1))
+    async with Sandbox(port=0, speed=SPEED, seed=3, start=BEGIN) as sandbox:
+        found = await look(sandbox, narrow, seconds=2.0)
+        first, second = (await journal(sandbox, "okx_spot"))["connections"]
+
+    assert first["closed_at"] <= second["opened_at"]
+    (stranger,) = [each for each in found if each.name == "unknown pair, WebSocket"]
+    assert stranger.verdict == "agrees"
+    assert "doesn't exist" in stranger.seen
+
+
+def fails(*_: Any) -> Any:
+    """What an adapter does that is not finished."""
+    raise KeyError("topic")
+
+
+async def test_an_adapter_that_fails_is_told() -> None:
+    """An error of its own ends its connection, and the rest is still looked at."""
+    broken = lying("okx_spot", subscribe_messages=fails)
+    async with Sandbox(port=0, speed=SPEED, seed=3, start=BEGIN) as sandbox:
+        found = await look(sandbox, broken, seconds=1.0)
+
+    differing = {each.name: each.seen for each in found if each.verdict == "differs"}
+    assert differing == {"connections": "the adapter fails: KeyError('topic')"}
+    assert {each.verdict for each in found if each.name == "REST"} == {"agrees"}
+
+
+async def test_a_request_to_slow_down_is_told() -> None:
+    """Whoever is told to slow down although limits were kept tells it as a difference."""
+    async with Sandbox(port=0, speed=SPEED, seed=3, start=BEGIN) as sandbox:
+        fault = {"market": "coinbase_exchange", "kind": "rate_limit", "match": "BTC-USD:5m"}
+        async with (
+            aiohttp.ClientSession(sandbox.url) as http,
+            http.post("/-/faults", json=fault) as reply,
+        ):
+            assert reply.status == 200, await reply.text()
+        found = await look(sandbox, exchanges.get("coinbase_exchange"))
+
+    differing = {each.name for each in found if each.verdict == "differs"}
+    assert differing == {"limits", "REST"}
 
 
 async def test_a_pair_that_is_not_listed_is_wrong_use() -> None:

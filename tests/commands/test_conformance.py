@@ -64,6 +64,17 @@ def test_a_class_and_a_folder_of_items_are_found(package: str, tmp_path: Path) -
     assert status == 0, printed
 
 
+def test_what_a_module_builds_upon_is_not_checked(package: str) -> None:
+    """An adapter of another package that a module imports is not the author's."""
+    imports = "from connectors.exchanges.okx import *\nfrom connectors.model"
+    source = outside.SOURCE.replace("from connectors.model", imports)
+    outside.write_package(Path(), package, source)
+    found = told(f"{package}.my_exchange")
+
+    where = {each["where"].partition("/")[0] for each in found["not_applicable"] + found["failed"]}
+    assert where == {"example_spot"}
+
+
 WRONG = {
     "columns": ('"t", "o", "h", "l"', '"t", "o", "l", "h"', "01-ws-candle candles", "the columns"),
     "key": ('Columns("t"', 'Columns("time"', "20-rest-candles candles", "KeyError('time')"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from connectors.adapter import RestReply, RestRequest
-from connectors.commands.recorder import LARGE, Recorder, Sort, require_empty
+from connectors.commands.recorder import LARGE, Recorder, Sort, new_folder
 from connectors.conformance.items import Item, evidence, items_of
-from connectors.errors import UsageError
+from connectors.errors import SetupError, UsageError
 
 CANDLE = Sort("ws_candle", "1m-open")
 ASKED = RestRequest(url="https://plain.example/list", params={"of": "spot"})
@@ -25,7 +25,7 @@ def recorder() -> Recorder:
 
 def written(recorder: Recorder, folder: Path) -> list[Item]:
     """The items as the suite reads them."""
-    count = recorder.write(folder)
+    count = recorder.write(new_folder(folder, "toy_spot"))
     with evidence(folder):
         found = items_of("toy_spot")
     assert count == len(found)
@@ -111,16 +111,23 @@ def test_a_short_list_is_kept_whole(recorder: Recorder, tmp_path: Path) -> None:
 def test_old_items_are_not_mixed_with_new_ones(recorder: Recorder, tmp_path: Path) -> None:
     """A folder that holds anything is refused, with what to do."""
     recorder.frame(CANDLE, b"1", None, None, "BTC-USDT")
-    recorder.write(tmp_path)
+    recorder.write(new_folder(tmp_path, "toy_spot"))
 
     with pytest.raises(UsageError, match="is not empty: name another folder, or empty this one"):
-        require_empty(tmp_path, "toy_spot")
+        new_folder(tmp_path, "toy_spot")
 
 
-def test_a_folder_that_cannot_be_written_is_told(recorder: Recorder, tmp_path: Path) -> None:
-    """A file in the way is one sentence."""
-    recorder.frame(CANDLE, b"1", None, None, "BTC-USDT")
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """A file in the way is one sentence, before anybody looks at an exchange."""
     (tmp_path / "file").write_text("", "utf-8")
 
-    with pytest.raises(UsageError, match="the items cannot be written to"):
-        recorder.write(tmp_path / "file")
+    with pytest.raises(UsageError, match="items cannot be written to"):
+        new_folder(tmp_path / "file", "toy_spot")
+
+
+def test_a_folder_that_vanishes_is_told(recorder: Recorder, tmp_path: Path) -> None:
+    """What cannot be written in the end is a sentence, too."""
+    recorder.frame(CANDLE, b"1", None, None, "BTC-USDT")
+
+    with pytest.raises(SetupError, match="the items cannot be written to"):
+        recorder.write(tmp_path / "gone")
