@@ -32,6 +32,7 @@ from connectors.adapter import (
     Message,
     Opening,
     Parsed,
+    Rate,
     Ready,
     Refused,
     WSJSONRequest,
@@ -45,7 +46,10 @@ ANSWER_WITHIN = 10.0
 READY_WITHIN = 30.0
 """Seconds within which a greeting must have come, the connecting included."""
 OURS = 0.8
-"""Part of the limits of messages that texts may use: the rest is for pongs and for jitter."""
+"""Part of the limits of messages that texts may use: the rest is for pongs."""
+JITTER = 0.25
+"""Seconds by which one message may be on its way for longer than those after it: two bursts that
+were sent a period apart must not arrive within one."""
 ASK_AT_MOST = 3
 """So many times a channel without any answer is asked for before it counts as refused."""
 
@@ -113,8 +117,9 @@ class Session:
     def __post_init__(self) -> None:
         self._heard = self._pinged = self.now
         limits = self.adapter.limits
-        self._budget = Budget([limits.messages], OURS)
-        self._asking = Budget([] if limits.subscribes is None else [limits.subscribes], OURS)
+        self._budget = Budget([_apart(limits.messages)], OURS)
+        asking = [] if limits.subscribes is None else [_apart(limits.subscribes)]
+        self._asking = Budget(asking, OURS)
         self._urgent.extend(self.opening.messages)
         self.ready = not self.opening.awaits_ready
 
@@ -414,3 +419,8 @@ class Session:
 def _without(channels: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
     gone = set(others)
     return tuple(channel for channel in channels if channel not in gone)
+
+
+def _apart(rate: Rate) -> Rate:
+    """What of a rate is sent, so that it is kept where it is received."""
+    return Rate(rate.amount, rate.period + JITTER)

@@ -113,6 +113,7 @@ WITH_A_LOOP = [
     "tail --kafka localhost:1",
     "coverage --kafka localhost:1",
     "audit binance_spot:BTC-USDT:1m --kafka localhost:1",
+    "check binance_spot --sandbox http://localhost:1",
     "sandbox --port 0",
     "kafka --port 0",
     "demo",
@@ -121,7 +122,8 @@ WITH_A_LOOP = [
 
 def test_no_command_is_forgotten() -> None:
     """The list above has every command but those that only print."""
-    assert {words.split()[0] for words in WITH_A_LOOP} == set(cli.main.commands) - {"exchanges"}
+    printing = {"exchanges", "plan", "conformance"}
+    assert {words.split()[0] for words in WITH_A_LOOP} == set(cli.main.commands) - printing
 
 
 @pytest.mark.parametrize("words", WITH_A_LOOP)
