@@ -270,6 +270,13 @@ def test_what_is_streamed_can_be_read_again(adapter: MexcSpot | MexcPerpetual):
     assert streamed.keys() == read_again.keys()
 
 
+def test_history_of_spot_ends_with_the_newest_500_bars():
+    """Perhaps nothing older is served: what is not there is no bar without trades, then."""
+    adapter = MexcSpot()
+
+    assert {499} == {adapter.rest_pages(code).rows for code in adapter.rest_intervals}
+
+
 @pytest.mark.parametrize(
     ("adapter", "body", "status", "expected"),
     [
