@@ -194,7 +194,8 @@ class Limits:
     per connection, ``message_bytes`` and ``message_channels`` per subscribe message, ``attempts``
     are connection attempts and ``rest`` the budgets of REST weight per address, in market time.
     ``messages`` are all that we send, ``subscribes`` those among them that subscribe and
-    unsubscribe, where the exchange allows fewer of these.
+    unsubscribe, where the exchange allows fewer of these. ``quiet`` are seconds after connecting in
+    which nothing may be sent.
     """
 
     source: str
@@ -203,6 +204,7 @@ class Limits:
     subscriptions: int = 1
     messages: Rate = Rate(5)
     subscribes: Rate | None = None
+    quiet: float = 0.0
     message_bytes: int | None = None
     message_channels: int = 1
     attempts: Rate = Rate(1)

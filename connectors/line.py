@@ -278,7 +278,9 @@ class Line:
         for channel in session.desired:
             for lane in self._lanes[channel]:
                 watch = self._watch(lane.ledger, now)
-                if watch.look(lane.ledger.heard, now) is Step.PROBE:
+                if channel not in session.asked:
+                    watch.begin(now)
+                elif watch.look(lane.ledger.heard, now) is Step.PROBE:
                     self._probe(life, session, channel, lane.ledger, watch)
 
     def _watch(self, ledger: Ledger, now: float) -> Watch:

@@ -19,7 +19,7 @@ An acknowledgement is not proof of delivery, so three sets are kept: *desired*, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from math import inf
 
@@ -122,6 +122,16 @@ class Session:
         self._asking = Budget(asking, OURS)
         self._urgent.extend(self.opening.messages)
         self.ready = not self.opening.awaits_ready
+
+    def connected(self, now: float) -> None:
+        """The connection stands."""
+        self._heard = self._pinged = now
+        self._budget.close(now + self.adapter.limits.quiet)
+
+    @property
+    def asked(self) -> Set[str]:
+        """The channels that the exchange was asked for: of others nothing can be expected yet."""
+        return self._asked.keys()
 
     # --- what is wanted ---
 

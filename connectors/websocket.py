@@ -139,6 +139,7 @@ async def converse(
         if isinstance(error, InvalidStatus):
             check_status(place, _reply(error.response))
         raise Unreachable(f"{place}: {str(error) or type(error).__name__}") from error
+    session.connected(clock.real())
     opened()
     try:
         return await _serve(connection, session, clock, chores, changed)

@@ -165,6 +165,21 @@ async def test_a_dead_stream_is_healed(exchange: Exchange) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_channel_that_waits_to_be_asked_for_is_not_silent(exchange: Exchange) -> None:
+    """Where limits make subscribing slow, silence counts from the request on."""
+    slow = Limits(
+        source="invented", checked="", attempts=Rate(100), subscriptions=2, messages=Rate(1.25, 60)
+    )
+    world = World(exchange, limits=slow)
+    world.rest.reply = lambda _: RestReply(200, {}, b"[]")
+    async with world.carrying(BTC, ETH):
+        world.begin()
+        await until(lambda: len(world.rest.asked) >= 3)
+    (channel,) = (channel for channels in exchange.asked for channel in channels)
+    assert {f"{each.trading_pair}@{each.interval}" for each in world.rest.asked} == {channel}
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_quiet_market_is_left_alone(exchange: Exchange) -> None:
     """Silent as REST is, too: nothing is done, and the probes become rarer."""
     world = World(exchange, **ROOMY)

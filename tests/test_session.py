@@ -276,6 +276,17 @@ def test_no_window_has_more_messages_than_our_part_of_the_limit(
     assert times[-1] - START == pytest.approx(7 * (1 + JITTER))  # and no slower than that
 
 
+def test_nothing_is_sent_while_a_new_connection_must_be_quiet() -> None:
+    """The exchange's limit grows with the age of a connection: its first seconds are waited out."""
+    talk = Talk(toy(replace(LIMITS, quiet=1.5)), wants="ab")
+    talk.now += 3
+    talk.session.connected(talk.now)
+    assert (talk.says(), set(talk.session.asked)) == ([], set())
+    assert talk.session.due(talk.now) == talk.now + 1.5
+    assert subscribed(talk.says_after(1.5)) == [["a", "b"]]
+    assert set(talk.session.asked) == {"a", "b"}
+
+
 def test_a_channel_twice_in_a_wish_is_asked_for_once() -> None:
     """Two pairs may lead to one channel of the exchange."""
     talk = Talk(toy(), wants="aab")

@@ -8,7 +8,7 @@
 * No closed flag. ``ut``, the time of a row's last update, is undocumented and may be absent.
 * The server's ``public/heartbeat`` is to be answered within 5 s with its own id; it sends protocol
   pings, too, every 5 s.
-* In the first second of a connection the limit of requests is small: we send one a second.
+* In the first second of a connection the limit of requests is small: nothing is sent in it.
 * Codes of intervals come back as they were asked for, ``M1`` and ``D1`` included; ours are the new
   ones. ``code`` is a number, or text by two libraries.
 * Volumes are taken as base coins, as the exchange's sizes are: it is not stated.
@@ -55,6 +55,7 @@ class CryptoComSpot(PlainAdapter):
         checked="2026-09-22",
         subscriptions=400,
         messages=Rate(2),
+        quiet=1.0,
         message_channels=100,
         rest=(Rate(20),),
     )
