@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from connectors import instruments, ledger, telemetry, worker
+from connectors import instruments, slots, telemetry, worker
 from connectors.clock import Clock
 from connectors.coverage import Run, RunState
 from connectors.endpoints import Endpoints
@@ -61,7 +61,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     }.items():
         monkeypatch.setattr(worker, name, pretended)
     monkeypatch.setattr(instruments, "AGAIN", 1.0)
-    monkeypatch.setattr(ledger, "HOLD", 2.0)
+    monkeypatch.setattr(slots, "HOLD", 2.0)
     yield Log()
     structlog.reset_defaults()
 

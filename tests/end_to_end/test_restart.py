@@ -63,6 +63,7 @@ async def test_killed_and_started_again(stage: Stage, tmp_path: Path, times: int
     await go_on(stage, tmp_path)
 
 
+@pytest.mark.slow
 async def test_corrected_between_two_runs(stage: Stage, tmp_path: Path) -> None:
     """What the exchange corrects while nobody runs is published again by the next run.
 
