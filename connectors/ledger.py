@@ -311,6 +311,6 @@ class Ledger(Slots):
 
     def _next_audit(self, market: float) -> Span:
         start = self._memory.audited
-        proven = self.grid.floor(market - self.rules.grace - LAG - AUDIT)
+        proven = self.grid.floor(market - self.rules.proven)
         end = min(proven, self.coverage.head, self.grid.after(start, self.rules.page))
         return Span(start, end, Kind.AUDIT, market, self._progress)

@@ -45,6 +45,16 @@ class Rules:
     reach: int | None = None
     confirm: bool = True
 
+    @property
+    def sure(self) -> float:
+        """Market seconds after a close from which on a row that REST has is its last word."""
+        return self.grace + LAG
+
+    @property
+    def proven(self) -> float:
+        """The same, whatever held REST up."""
+        return self.sure + AUDIT
+
 
 def batch_of(step: int) -> float:
     """For so many market seconds an audit of bars of ``step`` seconds waits for more of them."""

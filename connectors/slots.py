@@ -38,7 +38,7 @@ from connectors.comparison import behind, equal
 from connectors.coverage import RECENT, Coverage, SlotState, digest_of
 from connectors.memory import Memory, Published, Word
 from connectors.model import CandleData, CloseReason, Grid, Subscription
-from connectors.rules import AUDIT, CONFIRM, FUTURE, HOLD, LAG, REREAD, SPARE, Rules, batch_of
+from connectors.rules import AUDIT, CONFIRM, FUTURE, HOLD, REREAD, SPARE, Rules, batch_of
 
 
 class Over(NamedTuple):
@@ -521,13 +521,13 @@ class Slots(ABC):
 
     def _sure_from(self, slot: int) -> float:
         """The market time from which on a row that REST has of a bar is its last word."""
-        return self.grid.after(slot) + self.rules.grace + LAG
+        return self.grid.after(slot) + self.rules.sure
 
     def _audit_from(self, slot: int) -> float:
         """The market time of an audit that begins with this slot."""
-        return self._sure_from(slot) + AUDIT + batch_of(self.grid.step)
+        return self.grid.after(slot) + self.rules.proven + batch_of(self.grid.step)
 
     @property
     def _unaudited(self) -> int:
         """So many slots before the head are not audited yet where all goes well."""
-        return int((self.rules.grace + LAG + AUDIT + batch_of(self.grid.step)) / self.grid.step) + 1
+        return int((self.rules.proven + batch_of(self.grid.step)) / self.grid.step) + 1
