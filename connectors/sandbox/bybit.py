@@ -32,7 +32,6 @@ What the card calls UNKNOWN or leaves open, and what is done here:
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from itertools import count
 from uuid import UUID, uuid5
@@ -58,7 +57,7 @@ from connectors.sandbox.dialect import (
     plain,
 )
 from connectors.sandbox.grid import DAY, Fixed, Step, steps
-from connectors.sandbox.listing import COINS, UPCOMING, Coin, Listing, listed
+from connectors.sandbox.listing import COINS, UPCOMING, WHOLE_DOLLARS, Coin, Listing, listed
 from connectors.sandbox.market import Bar
 from connectors.sandbox.shared_frames import following, send
 from connectors.sandbox.shared_requests import Refused, understood, whole, written
@@ -95,15 +94,8 @@ def _linear_symbol(base: str, quote: str) -> str:
     return f"{base}PERP" if quote == "USDC" else f"{base}{quote}"
 
 
-def _whole_dollars(coin: Coin) -> str:
-    """Return the lot with which every trade is whole contracts of 1 USD."""
-    return str(1 / Decimal(coin.tick))
-
-
 _BONK = Coin("1000BONK", "0.023410", "0.000001", "100", 8)
 _listed = partial(listed, continuous=True)
-
-_INVERSE_LOTS = {coin.name: _whole_dollars(coin) for coin in (*COINS, *UPCOMING)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +138,8 @@ LINEAR = Category(
 INVERSE = Category(
     "inverse",
     "bybit_inverse",
-    _listed("USD", str.__add__, lots=_INVERSE_LOTS),
-    _listed("USD", str.__add__, lots=_INVERSE_LOTS, coins=UPCOMING),
+    _listed("USD", str.__add__, lots=WHOLE_DOLLARS),
+    _listed("USD", str.__add__, lots=WHOLE_DOLLARS, coins=UPCOMING),
     "Inverse",
 )
 

@@ -85,6 +85,9 @@ COINS = (
 UPCOMING = (Coin("SUI", "3.4120", "0.0001", "0.1", 15), Coin("NEAR", "5.610", "0.001", "0.1", 9))
 """Coins that are not listed yet."""
 
+WHOLE_DOLLARS = {coin.name: str(1 / Decimal(coin.tick)) for coin in (*COINS, *UPCOMING)}
+"""Lots by base with which every trade is whole contracts of 1 USD."""
+
 
 def listed(
     quote: str,

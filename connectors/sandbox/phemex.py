@@ -32,7 +32,6 @@ Left out: spot, contracts settled in USD, and intervals of a quarter and a year.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from itertools import count, islice
 
 from connectors.sandbox.dialect import (
@@ -56,7 +55,7 @@ from connectors.sandbox.dialect import (
     retry_header,
 )
 from connectors.sandbox.grid import DAY, Fixed, Step, steps
-from connectors.sandbox.listing import COINS, UPCOMING, Coin, Listing, listed
+from connectors.sandbox.listing import UPCOMING, WHOLE_DOLLARS, Listing, listed
 from connectors.sandbox.market import FIRST_OPEN, Bar
 from connectors.sandbox.shared_frames import send, stays_unsent
 from connectors.sandbox.shared_requests import (
@@ -85,14 +84,6 @@ _INTERVALS: dict[str, Step] = {
 }
 _NAMES = {grid.seconds: name for name, grid in _INTERVALS.items()}
 """Seconds of a bar -> our name of the interval."""
-
-
-def _whole_dollars(coin: Coin) -> str:
-    """Return the lot with which every trade is whole contracts of 1 USD."""
-    return str(1 / Decimal(coin.tick))
-
-
-_LOTS = {coin.name: _whole_dollars(coin) for coin in (*COINS, *UPCOMING)}
 
 
 def _coin_margined(listing: Listing) -> bool:
@@ -216,7 +207,7 @@ class Phemex(Dialect):
 
     market = "phemex_perpetual"
     intervals = _INTERVALS
-    listings = (*listed("USDT", str.__add__), *listed("USD", str.__add__, lots=_LOTS))
+    listings = (*listed("USDT", str.__add__), *listed("USD", str.__add__, lots=WHOLE_DOLLARS))
     upcoming = listed("USDT", str.__add__, coins=UPCOMING)
     figures = Figures(quote_volume=True)
     quiet = Quiet(stream=False, history=False)
